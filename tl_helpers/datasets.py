@@ -60,8 +60,8 @@ class Dataset:
     split : str
         Which of the disjoint splits this is.
     ids : numpy.ndarray
-        Strings, shape ``(n,)``: what each example *is* (a garment's number, an emoji's code point, a photograph's file).
-        Two splits are disjoint when their ids are.
+        Strings, shape ``(n,)``: what each example *is* (a garment's number, an emoji's code point, a photograph's
+        file). Two splits are disjoint when their ids are.
     boxes : numpy.ndarray, optional
         ``float32``, shape ``(n, 4)``: left, top, right, bottom in pixels; right and bottom are exclusive.
     masks : numpy.ndarray, optional
@@ -92,7 +92,9 @@ class Dataset:
         if self.x.ndim != 4 or self.x.dtype != np.uint8:
             raise ValueError(f"x must be uint8 of shape (n, h, w, c), not {self.x.dtype} of shape {self.x.shape}.")
         if self.y.dtype != np.int64 or (len(self.y) and not 0 <= self.y.min() <= self.y.max() < len(self.label_names)):
-            raise ValueError(f"y must be int64 in 0…{len(self.label_names) - 1}, the classes of task {self.task.name!r}.")
+            raise ValueError(
+                f"y must be int64 in 0…{len(self.label_names) - 1}, the classes of task {self.task.name!r}."
+            )
         shapes = {
             "y": (len(self.x),),
             "ids": (len(self.x),),
@@ -175,8 +177,8 @@ def sample_budget(data, per_class, *, seed):
         rows = order[data.y[order] == label]
         if len(rows) < per_class:
             raise ValueError(
-                f"Class {name!r} has {len(rows)} examples in split {data.split!r} of {data.domain.name}, fewer than the "
-                f"{per_class} asked for. Ask for at most {np.bincount(data.y, minlength=len(data.label_names)).min()}."
+                f"Class {name!r} has {len(rows)} examples in split {data.split!r} of {data.domain.name}, fewer than "
+                f"the {per_class} asked for. Ask for at most {np.bincount(data.y, minlength=len(data.label_names)).min()}."
             )
         columns.append(rows[:per_class])
     return data.subset(np.stack(columns, axis=1).ravel())

@@ -1,7 +1,7 @@
 """Where are the shipped data, and are they intact?
 
-Every shipped file is listed in ``data/SHA256SUMS``. Whatever the kit reads, it reads through :func:`read_verified`, which
-hands out the bytes whose checksum it has just compared: what was checked is what gets decoded.
+Every shipped file is listed in ``data/SHA256SUMS``. Whatever the kit reads, it reads through :func:`read_verified`,
+which hands out the bytes whose checksum it has just compared: what was checked is what gets decoded.
 """
 
 import contextlib
@@ -53,8 +53,8 @@ def data_folder():
 
 def _cure(relative):
     return (
-        f"Restore it with `git checkout -- data/{relative}` in the clone; if that does not help, clone the repository anew "
-        f"(a file manager or a sync service may have changed it)."
+        f"Restore it with `git checkout -- data/{relative}` in the clone; if that does not help, clone the repository "
+        f"anew (a file manager or a sync service may have changed it)."
     )
 
 
