@@ -202,8 +202,8 @@ def encode_boxes(boxes, grid, cell):
     Returns
     -------
     numpy.ndarray
-        ``float32``, ``(n, 5)``: index of the cell that holds the centre (row by row), centre relative to that cell's top
-        left corner (x, y) and size (width, height), in cells.
+        ``float32``, ``(n, 5)``: index of the cell that holds the centre (row by row), centre relative to that cell's
+        top left corner (x, y) and size (width, height), in cells.
     """
     boxes = np.asarray(boxes, "float32") / cell
     centre, size = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
