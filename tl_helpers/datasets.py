@@ -252,7 +252,7 @@ def load_street(view="photo", split="source", *, n=None, seed=0, labels="garment
     view : {"photo", "sketch", "xray", "plain"}
         The domain; see :func:`tl_helpers.street.render`.
     split : {"source", "target", "validation", "test"}
-        20,000 / 8,000 / 2,000 / 5,000 garments, never the same item in two splits; of digits 3,000 / 1,000 / 0 / 1,000.
+        12,000 / 6,000 / 2,000 / 4,000 garments, never the same item in two splits; of digits 3,000 / 1,000 / 0 / 1,000.
     n : int, optional
         Only the first `n` pictures; the order is random, but fixed.
     seed : int

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from sheets import Output
 
-POOLS = {"source": 20_000, "target": 8_000, "validation": 2_000}
-TEST = 5_000
+POOLS = {"source": 12_000, "target": 6_000, "validation": 2_000}
+TEST = 4_000
 
 
 def read_idx(folder, name):
