@@ -19,7 +19,7 @@ _REFERENCE_SECONDS = 0.25
 
 @contextlib.contextmanager
 def _quiet_stderr():
-    """Send the process's standard error to nowhere: TensorFlow's C++ code writes there directly while it is imported."""
+    """Send the process's standard error to nowhere: TensorFlow's C++ code writes there while it is imported."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

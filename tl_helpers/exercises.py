@@ -1,0 +1,123 @@
+"""Have I understood? Predictions to commit, answers to check, hints in three grades."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+def compare_prediction(guess, measured, low, high, *, unit="points"):
+    """Lay a measured result over the prediction that was made before it.
+
+    Parameters
+    ----------
+    guess : float or None
+        The learner's number; None where none was given.
+    measured, low, high : float
+        The result and its 95 % interval.
+    unit : str
+
+    Raises
+    ------
+    TypeError
+        If `guess` is neither a number nor None.
+    """
+    result = f"Measured: {measured:+.1f} {unit} (95 % interval {low:+.1f} to {high:+.1f})."
+    if guess is None:
+        print(f"{result} You made no prediction: write a number into the cell above and run both again.")
+        return
+    if isinstance(guess, bool) or not isinstance(guess, (int, float, np.number)):
+        raise TypeError(f"A prediction is a number such as 5 or -2.5, not {guess!r}.")
+    if low <= guess <= high:
+        verdict = "inside the interval: as good as one can know from these runs"
+    elif guess < low:
+        verdict = f"too low by {measured - guess:.1f} {unit}"
+    else:
+        verdict = f"too high by {guess - measured:.1f} {unit}"
+    print(f"{result} Your prediction {guess:+g} is {verdict}.")
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A question with its check.
+
+    Parameters
+    ----------
+    answer : object
+        What is right: a string, a number or a tuple of strings.
+    feedback : dict
+        Wrong answer → what it overlooks.
+    why : str
+        Said after the right answer.
+    hints : tuple of str
+        From a nudge to nearly the answer.
+    """
+
+    answer: object
+    feedback: dict
+    why: str
+    hints: tuple[str, ...]
+
+
+EXERCISES: dict[str, Exercise] = {}
+
+
+def _find(name):
+    if name not in EXERCISES:
+        raise KeyError(f"There is no exercise {name!r}; there are {', '.join(sorted(EXERCISES))}.")
+    return EXERCISES[name]
+
+
+def check(name, answer):
+    """Check an answer and say what is right or wrong about it.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``"01-budget"``.
+    answer : object
+        None while the exercise is still to be done.
+
+    Returns
+    -------
+    bool
+        Whether the answer is right.
+
+    Raises
+    ------
+    KeyError
+        If there is no such exercise.
+    """
+    exercise = _find(name)
+    if answer is None:
+        print(f"Exercise {name}: put your answer in place of None and run the cell again; hint({name!r}, 1) helps.")
+        return False
+    given = answer.strip().lower() if isinstance(answer, str) else answer
+    if given == exercise.answer:
+        print(f"Right. {exercise.why}")
+        return True
+    print("Not yet. " + exercise.feedback.get(given, f"For a nudge run hint({name!r}, 1)."))
+    return False
+
+
+def hint(name, grade=1):
+    """Print a hint.
+
+    Parameters
+    ----------
+    name : str
+    grade : {1, 2, 3}
+        1 nudges, 3 nearly tells.
+
+    Raises
+    ------
+    KeyError
+        If there is no such exercise.
+    ValueError
+        If there is no hint of that grade.
+    """
+    hints = _find(name).hints
+    if not 1 <= grade <= len(hints):
+        raise ValueError(f"Exercise {name} has hints 1…{len(hints)}, not {grade}.")
+    print(hints[grade - 1])
