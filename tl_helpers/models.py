@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tl_helpers import efficientnet_lite
+from tl_helpers.files import read_arrays, read_table
+
 if TYPE_CHECKING:
     import keras
 
+OFFLINE_BACKBONE = "efficientnet_lite0"
 SMALL_CNN_STAGES = {"conv1": "conv1", "conv2": "conv2", "conv3": "conv3", "conv4": "conv4"}
 
 
@@ -122,6 +126,220 @@ def body_of(model, layer="conv4"):
     body = keras.Model(model.input, model.get_layer(layer).output, name=f"{model.name}_body")
     stages = {name: last for name, last in SMALL_CNN_STAGES.items() if any(last == each.name for each in body.layers)}
     return Backbone(body, model.name, "as in the model it was cut from", stages)
+
+
+def load_backbone(name=OFFLINE_BACKBONE, *, size=96, online=False, weights="imagenet"):
+    """Load a network trained on ImageNet, without its classifier.
+
+    Parameters
+    ----------
+    name : str
+        ``"efficientnet_lite0"`` comes with the kit; see :mod:`tl_helpers.efficientnet_lite`.
+    size : int
+        Side of the input images in pixels, a multiple of 32. The network was trained on 224; smaller is faster and
+        somewhat less accurate.
+    online : bool
+        Allow other names.
+    weights : {"imagenet", None}
+        None gives random weights (from the seed of ``keras.utils.set_random_seed``), the control for "is it what
+        ImageNet taught, or the architecture?".
+
+    Returns
+    -------
+    Backbone
+        From RGB images ``(n, size, size, 3)``, 0…255, to a feature map ``(n, size/32, size/32, 1280)``.
+
+    Raises
+    ------
+    ValueError
+        If `size` or `name` cannot be had.
+    tl_helpers.files.DataError
+        If the shipped weights are missing or damaged.
+    """
+    if name != OFFLINE_BACKBONE:
+        raise ValueError(f"{name!r} is not shipped: use {OFFLINE_BACKBONE!r}.")
+    stride = efficientnet_lite.TOTAL_STRIDE
+    if size < stride or size % stride:
+        raise ValueError(f"size must be a multiple of {stride} (96, 128 or 224, for instance), not {size}.")
+    if weights not in ("imagenet", None):
+        raise ValueError(f'weights must be "imagenet" or None, not {weights!r}.')
+    model, stages = efficientnet_lite.build_efficientnet_lite0(size)
+    if weights is not None:
+        _set_weights(model, read_arrays("weights/efficientnet_lite0.npz"))
+    return Backbone(model, name, efficientnet_lite.PREPROCESSING, stages)
+
+
+def _set_weights(model, arrays):
+    """Fill a model's variables from arrays named ``<layer>/<variable>``."""
+    for layer in model.layers:
+        layer.set_weights([arrays[f"{layer.name}/{variable.name}"] for variable in layer.weights])
+
+
+def load_imagenet_classifier(*, size=224):
+    """Load the shipped ImageNet backbone with its own classifier of 1,000 classes.
+
+    Parameters
+    ----------
+    size : int
+        Side of the input images in pixels, a multiple of 32. It is most accurate at 224.
+
+    Returns
+    -------
+    keras.Model
+        From RGB images ``(n, size, size, 3)``, 0…255, to logits ``(n, 1000)``, in the order of
+        :func:`imagenet_class_names`.
+
+    Raises
+    ------
+    ValueError, tl_helpers.files.DataError
+        See :func:`load_backbone`.
+    """
+    model = add_class_head(load_backbone(size=size, weights=None), 1000, seed=0)
+    _set_weights(model, read_arrays("weights/efficientnet_lite0.npz"))
+    return model
+
+
+def imagenet_class_names():
+    """Return the names of the 1,000 ImageNet classes: the first word of each class's WordNet synset.
+
+    Returns
+    -------
+    tuple of str
+    """
+    return tuple(read_table("weights/imagenet_classes.csv")["name"])
+
+
+def top_predictions(model, image, k=5):
+    """Say what an ImageNet classifier sees in one image.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From :func:`load_imagenet_classifier`.
+    image : numpy.ndarray
+        ``(size, size, 3)``, RGB, 0…255, of the size that the model takes.
+    k : int
+        How many guesses to return, 1…1000.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``name`` and ``probability`` (0…1), `k` rows, most likely first.
+
+    Raises
+    ------
+    ValueError
+        If the image has another shape than the model's input.
+    """
+    import pandas
+    from scipy.special import softmax
+
+    expected = tuple(model.input.shape[1:])
+    if np.shape(image) != expected:
+        raise ValueError(f"The model takes one image of shape {expected}; this array has shape {np.shape(image)}.")
+    probabilities = softmax(model.predict(np.asarray(image)[None], verbose=0)[0].astype("float64"))
+    best = probabilities.argsort()[::-1][:k]
+    names = imagenet_class_names()
+    return pandas.DataFrame({"name": [names[index] for index in best], "probability": probabilities[best]})
+
+
+def adapt_input(body, input_shape):
+    """Rebuild the small network's body for another feature space, with the weights it has.
+
+    Convolutions do not mind another height and width. Where the channels differ, the first kernel is summed over them (colour
+    → grey: the answer to a grey picture stays what it was for the same picture in three equal channels) or shared out among
+    them (grey → colour).
+
+    Parameters
+    ----------
+    body : Backbone
+        From :func:`small_cnn_body` or :func:`body_of`.
+    input_shape : tuple of int
+        ``(h, w, c)`` of the new inputs.
+
+    Returns
+    -------
+    Backbone
+        With weights of its own.
+    """
+    adapted = small_cnn_body(input_shape, seed=0)
+    channels = input_shape[-1]
+    for old in body.model.layers:
+        weights = old.get_weights()
+        if not weights:
+            continue
+        if old.name == "conv1" and weights[0].shape[2] != channels:
+            weights[0] = np.repeat(weights[0].sum(axis=2, keepdims=True) / channels, channels, axis=2)
+        adapted.model.get_layer(old.name).set_weights(weights)
+    return adapted
+
+
+def rescale_activations(model, x, *, target=0.3):
+    """Rescale a small network, in place, so that each convolution's output has a given standard deviation.
+
+    ReLU is positively homogeneous, so a factor on one layer can be undone in the next: the function stays the same. A network
+    trained for long has large activations, and a new head on them starts with large, destructive gradients; without this a
+    detector fine-tuned from a good classifier can lose to one from scratch.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From :func:`small_cnn`, with its head.
+    x : numpy.ndarray
+        ``(n, h, w, c)``: pictures to measure on; a few hundred do.
+    target : float
+        Standard deviation to reach.
+    """
+    import keras
+
+    names = [layer.name for layer in model.layers if layer.name.startswith("conv")]
+    probe = keras.Model(model.input, [model.get_layer(name).output for name in names])
+    before = 1.0
+    for name, activation in zip(names, probe.predict(x, batch_size=256, verbose=0), strict=True):
+        factor = target / float(np.std(activation))
+        kernel, bias = model.get_layer(name).get_weights()
+        model.get_layer(name).set_weights([kernel * factor / before, bias * factor])
+        before = factor
+    kernel, bias = model.get_layer("head").get_weights()
+    model.get_layer("head").set_weights([kernel / before, bias])
+
+
+SOURCE_MODELS = {
+    "street_garments": ((28, 28, 1), "garment"),
+    "street_families": ((28, 28, 1), "family"),
+    "street_colour": ((28, 28, 3), "garment"),
+}
+
+
+def load_source_model(name="street_garments"):
+    """Load a small classifier that was pretrained on the street world's source pool.
+
+    ``data/build/build_street_models.py`` trained it; its measured accuracy stands in ``data/weights/street_models.json``.
+
+    Parameters
+    ----------
+    name : {"street_garments", "street_families", "street_colour"}
+        Ten garments or five families from grey photographs, or ten garments from colour photographs.
+
+    Returns
+    -------
+    keras.Model
+        As :func:`small_cnn` builds it, average head.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model.
+    """
+    if name not in SOURCE_MODELS:
+        raise ValueError(f"name must be one of {', '.join(map(repr, SOURCE_MODELS))}, not {name!r}.")
+    input_shape, labels = SOURCE_MODELS[name]
+    model = small_cnn(input_shape, len(STREET_LABELS[labels]), seed=0)
+    arrays = read_arrays(f"weights/{name}.npz")
+    for layer in model.layers:
+        if layer.weights:
+            layer.set_weights([arrays[f"{layer.name}/{part}"] for part in ("kernel", "bias")])
+    return model
 
 
 def add_class_head(backbone, n_classes, *, head="average", seed):
