@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tl_helpers import efficientnet_lite
+from tl_helpers.datasets import STREET_LABELS
 from tl_helpers.files import read_arrays, read_table
 
 if TYPE_CHECKING:
@@ -246,9 +247,9 @@ def top_predictions(model, image, k=5):
 def adapt_input(body, input_shape):
     """Rebuild the small network's body for another feature space, with the weights it has.
 
-    Convolutions do not mind another height and width. Where the channels differ, the first kernel is summed over them (colour
-    → grey: the answer to a grey picture stays what it was for the same picture in three equal channels) or shared out among
-    them (grey → colour).
+    Convolutions do not mind another height and width. Where the channels differ, the first kernel is summed over them
+    (colour → grey: the answer to a grey picture is what it was for the same picture in three equal channels) or shared
+    out among them (grey → colour).
 
     Parameters
     ----------
@@ -277,9 +278,9 @@ def adapt_input(body, input_shape):
 def rescale_activations(model, x, *, target=0.3):
     """Rescale a small network, in place, so that each convolution's output has a given standard deviation.
 
-    ReLU is positively homogeneous, so a factor on one layer can be undone in the next: the function stays the same. A network
-    trained for long has large activations, and a new head on them starts with large, destructive gradients; without this a
-    detector fine-tuned from a good classifier can lose to one from scratch.
+    ReLU is positively homogeneous, so a factor on one layer can be undone in the next: the function stays the same. A
+    network trained for long has large activations, and a new head on them starts with large, destructive gradients;
+    without this a detector fine-tuned from a good classifier can lose to one from scratch.
 
     Parameters
     ----------
@@ -314,7 +315,8 @@ SOURCE_MODELS = {
 def load_source_model(name="street_garments"):
     """Load a small classifier that was pretrained on the street world's source pool.
 
-    ``data/build/build_street_models.py`` trained it; its measured accuracy stands in ``data/weights/street_models.json``.
+    ``data/build/build_street_models.py`` trained it; its measured accuracy stands in
+    ``data/weights/street_models.json``.
 
     Parameters
     ----------

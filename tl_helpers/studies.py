@@ -1,0 +1,567 @@
+"""Which runs stand behind the stored figures? Every study, and the command that makes its results anew.
+
+    python -m tl_helpers.studies                  # all of them
+    python -m tl_helpers.studies street_labels    # one
+
+Finished runs are kept under ``.tl_cache/``, so it may be stopped at any time and goes on where it was. A study is a
+function of ``arm``, ``budget`` and ``seed`` that trains, tests and returns one row. Learning rates are tuned per arm
+and budget on the validation split, with seeds of their own; only then is the test split used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from tl_helpers.datasets import load_emoji, load_photos, load_street, load_street_scenes, sample_budget
+
+RATES = (3e-4, 1e-3, 3e-3, 1e-2)
+TUNING_SEEDS = (100, 101, 102)
+
+
+@dataclass(frozen=True)
+class Study:
+    """What :func:`run_study` needs to know.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(arm, budget, seed, *, rate, split)`` → dict with at least ``score``.
+    arms : tuple of str
+    budgets : tuple
+    seeds : tuple of int
+    tuned : tuple of str
+        Arms whose learning rate is tuned; the others have none.
+    rates : tuple of float
+        The rates to choose from.
+    budget_unit, metric : str
+        What the columns ``budget`` and ``score`` mean.
+    """
+
+    function: Callable
+    arms: tuple[str, ...]
+    budgets: tuple
+    seeds: tuple[int, ...]
+    tuned: tuple[str, ...] = ()
+    rates: tuple[float, ...] = RATES
+    budget_unit: str = "labels per class"
+    metric: str = "accuracy in %"
+
+
+# ---------------------------------------------------------------- notebook 00
+
+
+@lru_cache(maxsize=1)
+def _backbone(size):
+    from tl_helpers.models import load_backbone
+
+    return load_backbone(size=size)
+
+
+def emoji_labels(arm, budget, seed, *, rate=None, split="test"):
+    """Sort emoji into eight groups: a small network from scratch, or the frozen ImageNet backbone's features.
+
+    Each seed draws another fold of concepts and another sample of labels.
+
+    Parameters
+    ----------
+    arm : {"scratch", "scratch_longer", "features"}
+        ``"scratch_longer"`` gets four times the updates: would patience have been enough?
+    budget : int
+        Labels per class.
+    seed : int
+    rate : float, optional
+        Learning rate of the small network.
+    split : {"validation", "test"}
+
+    Returns
+    -------
+    dict
+        ``score``: accuracy in %.
+    """
+    from tl_helpers.models import small_cnn
+    from tl_helpers.training import accuracy, extract_features, fit_transfer, probe
+
+    fold = seed % 10
+    size = 128 if arm == "features" else 64
+    labelled = sample_budget(load_emoji("noto", "train", fold=fold, size=size), budget, seed=seed)
+    test = load_emoji("noto", split, fold=fold, size=size)
+    if arm == "features":
+        backbone = _backbone(size)
+        classifier = probe(extract_features(backbone, labelled.x), labelled.y)
+        return {"score": 100 * classifier.score(extract_features(backbone, test.x), test.y)}
+    updates = 1600 if arm == "scratch_longer" else 400
+    model = small_cnn(labelled.x.shape[1:], len(labelled.label_names), seed=seed)
+    fit_transfer(model, labelled, strategy="scratch", learning_rate=rate, updates=updates, seed=seed)
+    return {"score": 100 * accuracy(model, test), "learning_rate": rate, "updates": updates}
+
+
+# ---------------------------------------------------------------- notebook 01: labels and seconds
+
+
+@lru_cache(maxsize=4)
+def _street_pools(view, split):
+    return load_street(view, "target"), load_street(view, split)
+
+
+def street_labels(arm, budget, seed, *, rate=None, split="test"):
+    """Name garments in line drawings; the source model knows the same ten garments from photographs.
+
+    Parameters
+    ----------
+    arm : {"forest", "pixels", "scratch", "scratch_longer", "linear_probing", "fine_tuning"}
+        A random forest and a logistic regression on pixels, and the small network three ways; ``"scratch_longer"``
+        gets four times the updates.
+    budget : int
+        Labels per class.
+    seed : int
+    rate : float, optional
+        Learning rate of the network.
+    split : {"validation", "test"}
+
+    Returns
+    -------
+    dict
+        ``score``: accuracy in %.
+    """
+    target, test = _street_pools("sketch", split)
+    labelled = sample_budget(target, budget, seed=seed)
+    if arm in ("forest", "pixels"):
+        return {"score": 100 * classical_accuracy(arm, labelled, test, seed=seed)}
+    updates = 1200 if arm == "scratch_longer" else 300
+    return _train_classifier(arm.removesuffix("_longer"), labelled, test, rate=rate, updates=updates, seed=seed)
+
+
+def street_compute(arm, budget, seed, *, rate=None, split="test"):
+    """As :func:`street_labels`, but the budget is updates: does transfer save labels or time?
+
+    Parameters
+    ----------
+    arm : str
+        Strategy and labels per class, such as ``"fine_tuning 20"``.
+    budget : int
+        Updates of 32 examples each.
+    seed : int
+    rate : float, optional
+    split : {"validation", "test"}
+
+    Returns
+    -------
+    dict
+        ``score``: accuracy in %; ``train_seconds``: CPU seconds of training alone.
+    """
+    strategy, per_class = arm.split()
+    target, test = _street_pools("sketch", split)
+    labelled = sample_budget(target, int(per_class), seed=seed)
+    return _train_classifier(strategy, labelled, test, rate=rate, updates=budget, seed=seed)
+
+
+def classical_accuracy(arm, labelled, test, *, seed):
+    """Fit a classical baseline on standardised pixels and return its accuracy.
+
+    Parameters
+    ----------
+    arm : {"forest", "pixels"}
+        A random forest of 300 trees (Breiman 2001), or multinomial logistic regression.
+    labelled, test : Dataset
+    seed : int
+
+    Returns
+    -------
+    float
+        Accuracy, 0…1.
+    """
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    classifiers = {
+        "forest": RandomForestClassifier(n_estimators=300, random_state=seed),
+        "pixels": make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500)),
+    }
+    classifier = classifiers[arm].fit(labelled.x.reshape(len(labelled), -1), labelled.y)
+    return classifier.score(test.x.reshape(len(test), -1), test.y)
+
+
+def _train_classifier(strategy, labelled, test, *, rate, updates, seed, source="street_garments"):
+    """Train the small network from scratch or from a source model; return a row."""
+    from tl_helpers.models import add_class_head, body_of, load_source_model, small_cnn_body
+    from tl_helpers.training import accuracy, fit_transfer
+
+    shape, n_classes = labelled.x.shape[1:], len(labelled.label_names)
+    body = small_cnn_body(shape, seed=seed) if strategy == "scratch" else body_of(load_source_model(source))
+    model = add_class_head(body, n_classes, head="flatten", seed=seed)
+    fit = fit_transfer(model, labelled, strategy=strategy, learning_rate=rate, updates=updates, seed=seed)
+    score = 100 * accuracy(model, test)
+    return {"score": score, "learning_rate": rate, "updates": updates, "train_seconds": fit.cpu_seconds}
+
+
+# ---------------------------------------------------------------- notebook 01: the four differences
+
+
+def street_feature_space(arm, budget, seed, *, rate=None, split="test"):
+    """Small colour pictures → larger grey ones: the target lives in another feature space than the source.
+
+    Parameters
+    ----------
+    arm : {"scratch", "shrink", "sum_kernel"}
+        ``"shrink"`` fits the pictures to the model (28 pixels, grey in all three channels); ``"sum_kernel"`` fits the
+        model to the pictures (:func:`tl_helpers.models.adapt_input`).
+    budget : int
+        Labels per class.
+    seed : int
+    rate : float, optional
+    split : {"validation", "test"}
+
+    Returns
+    -------
+    dict
+        ``score``: accuracy in %.
+    """
+    from tl_helpers.models import adapt_input, add_class_head, body_of, load_source_model, small_cnn_body
+    from tl_helpers.training import accuracy, fit_transfer
+
+    labelled = sample_budget(load_street("photo", "target", size=56), budget, seed=seed)
+    test = load_street("photo", split, size=56)
+    if arm == "shrink":
+        labelled, test = shrink_to_colour(labelled), shrink_to_colour(test)
+    bodies = {
+        "scratch": lambda: small_cnn_body(labelled.x.shape[1:], seed=seed),
+        "shrink": lambda: body_of(load_source_model("street_colour")),
+        "sum_kernel": lambda: adapt_input(body_of(load_source_model("street_colour")), (56, 56, 1)),
+    }
+    model = add_class_head(bodies[arm](), len(labelled.label_names), seed=seed)
+    strategy = "scratch" if arm == "scratch" else "fine_tuning"
+    fit_transfer(model, labelled, strategy=strategy, learning_rate=rate, updates=300, seed=seed)
+    return {"score": 100 * accuracy(model, test), "learning_rate": rate, "updates": 300}
+
+
+def shrink_to_colour(data):
+    """Halve the pictures' side and repeat grey in three channels.
+
+    Parameters
+    ----------
+    data : Dataset
+        ``x`` of shape ``(n, h, w, 1)``, h and w even.
+
+    Returns
+    -------
+    Dataset
+        ``x`` of shape ``(n, h/2, w/2, 3)``.
+    """
+    n, h, w, _ = data.x.shape
+    halved = data.x.reshape(n, h // 2, 2, w // 2, 2, 1).mean(axis=(2, 4)).round().astype("uint8")
+    x = np.repeat(halved, 3, axis=3)
+    domain = dataclasses.replace(data.domain, name=f"{data.domain.name}/shrunk", feature_space=x.shape[1:])
+    return dataclasses.replace(data, x=x, domain=domain)
+
+
+PHOTO_FAMILIES = ("mammal", "bird", "sea animal", "fruit", "plant", "building", "vehicle", "tool", "music")
+
+
+def photos_from_emoji(arm, budget, seed, *, rate=None, split="test"):
+    """Cartoon → photograph: sort photographs into families with the help of emoji.
+
+    Features of the frozen ImageNet backbone at 96 pixels, logistic regression on top. Standardising *per domain*
+    gives each domain its own means and standard deviations; it needs no label.
+
+    Parameters
+    ----------
+    arm : {"photos", "emoji", "emoji_per_domain", "pooled", "per_domain_weighted"}
+        Photographs alone; emoji alone without and with standardising per domain; both pooled as they come; both,
+        standardised per domain, each domain with the same weight in total.
+    budget : int
+        Labelled photographs per class.
+    seed : int
+    rate : None
+    split : {"validation", "test"}
+
+    Returns
+    -------
+    dict
+        ``score``: mean recall over classes in %.
+    """
+    del rate
+    from tl_helpers.training import mean_recall
+
+    emoji, photos, rows = photo_features(seed % 10, split)
+    x, y = photos
+    random = np.random.default_rng(seed)
+    train = random.permutation(rows["train"])
+    own = np.concatenate([train[y[train] == label][:budget] for label in range(len(PHOTO_FAMILIES))])
+    test = rows[split]
+    predicted = predict_photos(arm, emoji, (x[own], y[own]), x[train], x[test])
+    return {"score": 100 * mean_recall(y[test], predicted)}
+
+
+@lru_cache(maxsize=4)
+def photo_features(fold, split, size=96):
+    """Extract the frozen backbone's features of all emoji and photographs of nine families.
+
+    Parameters
+    ----------
+    fold : int
+    split : {"validation", "test"}
+        Which photographs are held out.
+    size : int
+        Side in pixels.
+
+    Returns
+    -------
+    emoji : tuple of numpy.ndarray
+        Features ``(n, d)`` and family indices ``(n,)``.
+    photos : tuple of numpy.ndarray
+        The same.
+    rows : dict of str to numpy.ndarray
+        ``"train"`` and `split` → rows of `photos`.
+    """
+    (emoji_x, emoji_y, _), (photo_x, photo_y, photo_ids) = _all_family_features(size)
+    rows = {
+        part: np.flatnonzero(np.isin(photo_ids, load_photos(part, fold=fold, size=size).ids))
+        for part in ("train", split)
+    }
+    return (emoji_x, emoji_y), (photo_x, photo_y), rows
+
+
+@lru_cache(maxsize=2)
+def _all_family_features(size):
+    from tl_helpers.training import extract_features
+
+    results = []
+    for data in (load_emoji("noto", "all", labels="family", size=size), load_photos("all", size=size)):
+        data = keep_classes(data, PHOTO_FAMILIES)
+        results.append((extract_features(_backbone(size), data.x), data.y, data.ids))
+    return results
+
+
+def keep_classes(data, names):
+    """Keep the examples of some classes and number these anew, in the order given.
+
+    Parameters
+    ----------
+    data : Dataset
+    names : sequence of str
+        Names of classes of `data`.
+
+    Returns
+    -------
+    Dataset
+    """
+    new = np.full(len(data.label_names), -1)
+    new[[data.label_names.index(name) for name in names]] = np.arange(len(names))
+    kept = data.subset(new[data.y] >= 0)
+    task = dataclasses.replace(data.task, label_names=tuple(names))
+    return dataclasses.replace(kept, y=new[kept.y].astype("int64"), task=task)
+
+
+def predict_photos(arm, emoji, own, unlabelled, test):
+    """Fit one arm of :func:`photos_from_emoji` and predict.
+
+    Parameters
+    ----------
+    arm : str
+    emoji, own : tuple of numpy.ndarray
+        Features and labels of the emoji and of the labelled photographs.
+    unlabelled : numpy.ndarray
+        Features of photographs, labelled or not: what means and standard deviations of the domain are taken from.
+    test : numpy.ndarray
+        Features ``(n, d)`` to predict.
+
+    Returns
+    -------
+    numpy.ndarray
+        Class indices ``(n,)``.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    (emoji_x, emoji_y), (own_x, own_y) = emoji, own
+    fitted_on = {"photos": own_x, "emoji": emoji_x, "pooled": np.concatenate([emoji_x, own_x])}.get(arm, unlabelled)
+    to_photo = StandardScaler().fit(fitted_on)
+    to_emoji = to_photo if arm in ("emoji", "pooled") else StandardScaler().fit(emoji_x)
+    parts = {
+        "photos": [(to_photo.transform(own_x), own_y)],
+        "emoji": [(to_emoji.transform(emoji_x), emoji_y)],
+        "emoji_per_domain": [(to_emoji.transform(emoji_x), emoji_y)],
+    }.get(arm, [(to_emoji.transform(emoji_x), emoji_y), (to_photo.transform(own_x), own_y)])
+    longest = max(len(y) for _, y in parts)
+    weights = [np.full(len(y), longest / len(y) if arm == "per_domain_weighted" else 1.0) for _, y in parts]
+    x, y = (np.concatenate(each) for each in zip(*parts, strict=True))
+    classifier = LogisticRegression(C=0.05, max_iter=1000).fit(x, y, sample_weight=np.concatenate(weights))
+    return classifier.predict(to_photo.transform(test))
+
+
+def street_boxes(arm, budget, seed, *, rate=None, split="test"):
+    """Classes → boxes: find the sneaker among other shoes, from scratch or from the garment classifier's body.
+
+    Parameters
+    ----------
+    arm : {"scratch", "scratch_longer", "fine_tuning", "linear_probing"}
+    budget : int
+        Labelled scenes.
+    seed : int
+    rate : float, optional
+    split : {"validation", "test"}
+
+    Returns
+    -------
+    dict
+        ``score``: mean intersection over union in %.
+    """
+    from tl_helpers.models import (
+        adapt_input,
+        add_box_head,
+        body_of,
+        box_iou,
+        box_loss,
+        decode_boxes,
+        encode_boxes,
+        load_source_model,
+        small_cnn_body,
+    )
+    from tl_helpers.training import fit_transfer
+
+    scenes = load_street_scenes("photo", "target", n=budget, seed=seed)
+    test = load_street_scenes("photo", split, n=500, seed=seed)
+    strategy, updates = arm.removesuffix("_longer"), 1200 if arm == "scratch_longer" else 300
+    if strategy == "scratch":
+        body = small_cnn_body((56, 56, 1), seed=seed)
+    else:
+        body = adapt_input(body_of(load_source_model("street_garments")), (56, 56, 1))
+    model = add_box_head(body, seed=seed)
+    targets = encode_boxes(scenes.boxes, grid=7, cell=8)
+    settings = {"learning_rate": rate, "updates": updates, "batch_size": 16, "seed": seed, "loss": box_loss}
+    fit_transfer(model, (scenes.x, targets), strategy=strategy, **settings)
+    found = decode_boxes(model.predict(test.x, batch_size=256, verbose=0), cell=8)
+    return {"score": 100 * box_iou(found, test.boxes).mean(), "learning_rate": rate, "updates": updates}
+
+
+def street_rare(arm, budget, seed, *, rate=None, split="test"):
+    """Rarer labels: the same ten garments, but in the target some are much rarer than in the source.
+
+    The commonest class is `budget` times as frequent as the rarest, the others in between on a geometric scale; each
+    seed shuffles which is which and draws 1,000 pictures.
+
+    Parameters
+    ----------
+    arm : {"as_is", "known_prior", "estimated_prior"}
+        What to do with the source model's probabilities: nothing, correct them by the target's true class shares, or by
+        shares estimated from the unlabelled target pictures (:mod:`tl_helpers.label_shift`).
+    budget : float
+        How many times rarer, at least 1.
+    seed : int
+    rate : None
+    split : {"validation", "test"}
+
+    Returns
+    -------
+    dict
+        ``score``: accuracy in %.
+    """
+    del rate
+    from tl_helpers.label_shift import adjust_to_prior, estimate_prior
+
+    probabilities, y = _garment_probabilities(split)
+    random = np.random.default_rng(seed)
+    shares = rare_shares(budget, 10, random)
+    rows = random.choice(len(y), 1000, replace=False, p=shares[y] / shares[y].sum())
+    source = np.full(10, 0.1)
+    priors = {
+        "as_is": source,
+        "known_prior": shares,
+        "estimated_prior": estimate_prior(probabilities[rows], source),
+    }
+    adjusted = adjust_to_prior(probabilities[rows], source, priors[arm])
+    return {"score": 100 * (adjusted.argmax(axis=1) == y[rows]).mean()}
+
+
+def rare_shares(ratio, n_classes, random):
+    """Return class shares on a geometric scale from common to rare, in random order.
+
+    Parameters
+    ----------
+    ratio : float
+        Share of the commonest class by that of the rarest, at least 1.
+    n_classes : int
+    random : numpy.random.Generator
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(n_classes,)``, sum 1.
+    """
+    shares = np.geomspace(1, 1 / ratio, n_classes)
+    return random.permutation(shares / shares.sum())
+
+
+@lru_cache(maxsize=2)
+def _garment_probabilities(split):
+    from scipy.special import softmax
+
+    from tl_helpers.models import load_source_model
+
+    data = load_street("photo", split)
+    logits = load_source_model("street_garments").predict(data.x, batch_size=500, verbose=0)
+    return softmax(logits.astype("float64"), axis=1), data.y
+
+
+# ---------------------------------------------------------------- running them
+
+SEEDS = tuple(range(10))
+STUDIES = {
+    "emoji_labels": Study(
+        emoji_labels, ("scratch", "scratch_longer", "features"), (5, 10, 20, 40), SEEDS, ("scratch", "scratch_longer")
+    ),
+    "street_labels": Study(
+        street_labels,
+        ("forest", "pixels", "scratch", "scratch_longer", "linear_probing", "fine_tuning"),
+        (5, 10, 20, 50, 200),
+        SEEDS,
+        ("scratch", "scratch_longer", "linear_probing", "fine_tuning"),
+    ),
+    "street_compute": Study(
+        street_compute,
+        ("scratch 20", "fine_tuning 20", "scratch 200", "fine_tuning 200"),
+        (40, 75, 150, 300, 600, 1200, 2400),
+        SEEDS[:5],
+        ("scratch 20", "fine_tuning 20", "scratch 200", "fine_tuning 200"),
+        budget_unit="updates",
+    ),
+    "street_feature_space": Study(
+        street_feature_space,
+        ("scratch", "shrink", "sum_kernel"),
+        (5, 10, 20, 50, 200),
+        SEEDS,
+        ("scratch", "shrink", "sum_kernel"),
+    ),
+    "photos_from_emoji": Study(
+        photos_from_emoji,
+        ("photos", "emoji", "emoji_per_domain", "pooled", "per_domain_weighted"),
+        (2, 5, 10),
+        tuple(range(20)),
+        metric="mean recall in %",
+    ),
+    "street_boxes": Study(
+        street_boxes,
+        ("scratch", "scratch_longer", "linear_probing", "fine_tuning"),
+        (25, 50, 100, 200, 400),
+        SEEDS,
+        ("scratch", "scratch_longer", "linear_probing", "fine_tuning"),
+        budget_unit="labelled scenes",
+        metric="mean IoU in %",
+    ),
+    "street_rare": Study(
+        street_rare,
+        ("as_is", "known_prior", "estimated_prior"),
+        (1, 2, 5, 10, 50),
+        SEEDS,
+        budget_unit="times rarer",
+    ),
+}
