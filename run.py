@@ -1,0 +1,504 @@
+"""Set the kit up and run it. Needs nothing but Python 3.11, 3.12 or 3.13.
+
+    python run.py lab        make the environment, open JupyterLab on the first notebook
+    python run.py test       make the environment, run every test (further words go to pytest)
+
+    python run.py bench      measure speed and memory (tests/benchmarks)
+    python run.py results    make the stored results anew (further words choose which)
+    python run.py notebooks  execute the notebooks and save them with their outputs
+    python run.py doctor     say what this machine has and whether the set-up is sound
+    python run.py lock       make requirements.lock.txt anew (--upgrade: with the newest versions)
+    python run.py clean      remove what this file made
+
+The environment is .venv in this folder, with the versions and hashes of requirements.lock.txt.
+"""
+
+# This file must parse on any Python, so that an old one gets a sentence and not a SyntaxError: hence str.format.
+from __future__ import print_function
+
+import signal
+
+# Until main() runs, Ctrl-C ends the process without a traceback.
+interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+if __name__ == "__main__" and interruptible:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+import ast
+import contextlib
+import errno
+import glob
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+VERSIONS = ((3, 13), (3, 12), (3, 11))
+# Where TensorFlow has wheels: what platform.system() and platform.machine() say there.
+MACHINES = {"Linux": ("x86_64", "aarch64"), "Darwin": ("arm64",), "Windows": ("amd64",)}
+GIGABYTES = 2.5  # the environment and uv's cache, which share their files on one disk
+
+ROOT = os.path.dirname(os.path.abspath(__file__))
+LOCK = os.path.join(ROOT, "requirements.lock.txt")
+PROJECT = os.path.join(ROOT, "pyproject.toml")
+VENV = os.path.join(ROOT, ".venv")
+DISCARDED = os.path.join(ROOT, ".venv.discarded")
+MARKER = os.path.join(VENV, "made_by_run_py.txt")  # written first: this folder is ours to replace
+STAMP = os.path.join(VENV, "complete.txt")  # written last: everything of this lock is installed
+UV_HOME = os.path.join(ROOT, ".uv")  # uv's downloads, and its own Python where the user wanted one
+UV_PYTHONS = os.path.join(UV_HOME, "python")
+SCRIPTS, SUFFIX = ("Scripts", ".exe") if os.name == "nt" else ("bin", "")
+PYTHON = os.path.join(VENV, SCRIPTS, "python" + SUFFIX)
+UV = os.path.join(VENV, SCRIPTS, "uv" + SUFFIX)
+
+PROBE = """
+import os, platform, struct, sys, sysconfig
+try:
+    import ensurepip, venv
+    complete = True
+except ImportError:
+    complete = False
+base = getattr(sys, "_base_executable", None) or sys.executable
+variable = sysconfig.get_config_var
+print(repr({
+    "executable": base if os.path.exists(base) else sys.executable,
+    "version": tuple(sys.version_info[:3]),
+    "implementation": platform.python_implementation(),
+    "free_threaded": bool(variable("Py_GIL_DISABLED")),
+    "system": platform.system(),
+    "machine": platform.machine(),
+    "bits": 8 * struct.calcsize("P"),
+    "musl": "musl" in str(variable("SOABI")) + str(variable("HOST_GNU_TYPE")),
+    "venv": complete,
+}))
+"""
+
+CHECKS = """
+import importlib.metadata, psutil
+from tl_helpers import files
+memory = psutil.virtual_memory()
+print("OK    memory: {:.1f} of {:.1f} GiB free".format(memory.available / 2**30, memory.total / 2**30))
+for name in ("keras", "jupyterlab", "numpy", "pandas", "transfer-learning-kit"):
+    print("OK    {} {}".format(name, importlib.metadata.version(name)))
+problems = files.verify_all()
+for problem in problems:
+    print("FAIL  data: {}".format(problem))
+if not problems:
+    print("OK    data: all {} files have their listed SHA-256".format(len(files.checksums())))
+raise SystemExit(bool(problems))
+"""
+
+# What the verbs start that need the environment and nothing else; further words are passed on.
+PROGRAMS = {
+    "lab": [
+        "-m",
+        "jupyterlab",
+        "--ServerApp.root_dir=" + ROOT,
+        "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb",
+        # No calls home: neither for the list of extensions, nor for news, nor for updates.
+        "--LabApp.extension_manager=readonly",
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
+    ],
+    "test": ["-m", "pytest"],
+    "bench": ["-m", "pytest", os.path.join("tests", "benchmarks")],
+    "results": ["-m", "tl_helpers.studies"],
+    "notebooks": [os.path.join("tests", "notebooks", "save.py")],
+}
+
+
+class Refusal(Exception):
+    """The set-up cannot go on. The message says why, and what to do."""
+
+
+def say(text):
+    print(text)
+    sys.stdout.flush()
+
+
+# --- Running other programs
+
+
+def network_environment():
+    """Return this process's variables, with proxies and certificates named the way both pip and uv look for them."""
+    from urllib.request import getproxies
+
+    environment = dict(os.environ)
+    for scheme, address in getproxies().items():
+        if scheme in ("http", "https", "no"):
+            environment.setdefault(scheme.upper() + "_PROXY", address)
+    for name in ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        if os.path.isfile(environment.get(name, "")):
+            environment.setdefault("SSL_CERT_FILE", environment[name])
+            environment.setdefault("PIP_CERT", environment[name])
+            break
+    if "UV_NATIVE_TLS" not in environment:
+        environment.setdefault("UV_SYSTEM_CERTS", "1")
+    environment.setdefault("UV_CACHE_DIR", os.path.join(UV_HOME, "cache"))
+    environment["PIP_USER"] = "0"
+    return environment
+
+
+def call(command, **variables):
+    """Run one step to its end and return its exit code. Whatever interrupts this process ends the step too."""
+    child = subprocess.Popen(command, cwd=ROOT, env=dict(network_environment(), **variables))
+    try:
+        return child.wait()
+    except BaseException:
+        child.terminate()
+        child.wait()
+        raise
+
+
+def become(command):
+    """Let `command` take this process's place, so that Ctrl-C and the exit code are its own (Windows: wait for it)."""
+    sys.stdout.flush()
+    os.chdir(ROOT)
+    if os.name == "posix":
+        os.execv(command[0], command)
+    child = subprocess.Popen(command)
+    while True:
+        with contextlib.suppress(KeyboardInterrupt):
+            return child.wait()
+
+
+# --- Which Python
+
+
+def probe(command):
+    """Return what the interpreter started by `command` says of itself, or None if it does not run."""
+    try:
+        child = subprocess.Popen(
+            command + ["-c", PROBE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        return ast.literal_eval(child.communicate()[0].decode("utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def candidates():
+    """Yield the commands that may start a fitting Python: this one, then the usual names and places."""
+    names = ["python{}.{}".format(*version) for version in VERSIONS]
+    yield [sys.executable]
+    for name in names + ["python3", "python"]:
+        yield [name]
+    if os.name == "nt":
+        for version in VERSIONS:
+            yield ["py", "-{}.{}".format(*version)]
+    pyenv = os.environ.get("PYENV_ROOT") or os.path.expanduser(os.path.join("~", ".pyenv"))
+    for folder in (os.path.join(pyenv, "versions"), UV_PYTHONS):
+        for name in [os.path.join("bin", name) for name in names] + ["python.exe"]:
+            for path in sorted(glob.glob(os.path.join(folder, "*", name))):
+                yield [path]
+
+
+def obstacle(found):
+    """Return why this interpreter cannot carry the kit, as (kind, sentence), or None if it can."""
+    version = "{}.{}.{}".format(*found["version"])
+    if found["bits"] != 64:
+        return "platform", "Python {} here is a 32-bit build".format(version)
+    if found["musl"]:
+        return "platform", "this is a Linux with musl (such as Alpine)"
+    if found["machine"].lower() not in MACHINES.get(found["system"], ()):
+        return "platform", "this is {} on {}".format(found["system"], found["machine"])
+    if found["implementation"] != "CPython" or found["free_threaded"]:
+        return "version", "Python {} here is not the usual CPython build".format(version)
+    if found["version"][:2] not in VERSIONS:
+        return "version", "this is Python {}".format(version)
+    if not found["venv"]:
+        return "venv", "Python {} here lacks venv or ensurepip".format(version)
+    return None
+
+
+def in_the_browser():
+    """Return where the notebooks run without any set-up."""
+    owner_and_name = re.search(r'Repository = "https://github.com/([^"]+)"', read(PROJECT)).group(1)
+    return (
+        "Work in the browser instead, with nothing to install:\n"
+        "  Colab   https://colab.research.google.com/github/{0}/blob/main/notebooks/00_start_here.ipynb\n"
+        "  Binder  https://mybinder.org/v2/gh/{0}/main?urlpath=lab/tree/notebooks/00_start_here.ipynb"
+    ).format(owner_and_name)
+
+
+def find_python():
+    """Return the path of a fitting interpreter. Raises Refusal with the cure where there is none."""
+    obstacles = []
+    for command in candidates():
+        found = probe(command)
+        hindrance = obstacle(found) if found else None
+        if found and hindrance is None:
+            return found["executable"]
+        if found:
+            obstacles.append(hindrance + (found,))
+    kind, sentence, found = obstacles[0]
+    if kind == "platform":
+        raise Refusal(
+            "TensorFlow has no package for this machine: {}.\n"
+            "It has them for 64-bit Python on Linux (glibc, x86_64 or aarch64), Windows (x86_64), Apple Silicon.\n"
+            "If that is what you have, your Python is an odd build: install 3.12 from https://www.python.org/downloads/\n"
+            "{}".format(sentence, in_the_browser())
+        )
+    for kind, reason, other in obstacles:
+        if kind == "venv":
+            raise Refusal(
+                "The environment cannot be made: {}.\n"
+                "On Debian and Ubuntu:  sudo apt install python{}.{}-venv\n"
+                "Elsewhere: install Python 3.12 from https://www.python.org/downloads/".format(
+                    reason, *other["version"]
+                )
+            )
+    cure = (
+        "The kit needs Python 3.11, 3.12 or 3.13 ({}, and no other was found).\n"
+        "Install 3.12 from https://www.python.org/downloads/ and run this again.\n{}".format(sentence, in_the_browser())
+    )
+    if found["version"] < (3, 8) or not found["venv"] or not sys.stdin or not sys.stdin.isatty():
+        raise Refusal(cure)
+    say("The kit needs Python 3.11, 3.12 or 3.13, and {}.".format(sentence))
+    say("The tool uv can fetch Python 3.12 (about 35 MB) into the folder .uv here; `run.py clean` removes it again.")
+    if input("Fetch it? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise Refusal(cure)
+    return fetch_python(found["executable"], cure)
+
+
+def fetch_python(base, cure):
+    """Let uv download Python 3.12 into .uv and return its path. `base` is any Python that can make a venv."""
+    bootstrap = os.path.join(UV_HOME, "bootstrap")
+    step("fetching Python 3.12", [base, "-m", "venv", "--clear", bootstrap])
+    install_uv(os.path.join(bootstrap, SCRIPTS, "python" + SUFFIX))
+    uv = os.path.join(bootstrap, SCRIPTS, "uv" + SUFFIX)
+    code = call([uv, "python", "install", "--install-dir", UV_PYTHONS, "--no-bin", "--no-registry", "3.12"])
+    fetched = [command[0] for command in candidates() if command[0].startswith(UV_PYTHONS)]
+    if code != 0 or not fetched:
+        raise Refusal("uv could not fetch a Python.\n" + cure)
+    return fetched[0]
+
+
+# --- The environment
+
+
+def read(path):
+    """Return a text file's content, empty where there is no such file."""
+    try:
+        with open(path, encoding="utf-8") as text:
+            return text.read()
+    except FileNotFoundError:
+        return ""
+
+
+def write(path, text):
+    """Write a file so that it is there whole or not at all."""
+    with open(path + ".part", "w", encoding="utf-8") as part:
+        part.write(text)
+    os.replace(path + ".part", path)
+
+
+def wanted():
+    """Return what the stamp says when the environment is complete: lock, metadata, place and Python, hashed."""
+    parts = [read(path) for path in (LOCK, PROJECT, os.path.join(VENV, "pyvenv.cfg"))]
+    return hashlib.sha256("\0".join([ROOT] + parts).encode("utf-8")).hexdigest()
+
+
+def in_step():
+    """Say whether the environment is complete and fits the lock, this folder and its own Python."""
+    return os.path.exists(PYTHON) and read(STAMP) == wanted()
+
+
+def reusable():
+    """Say whether an environment, complete for some lock, can be brought up to date without making it anew."""
+    found = probe([PYTHON]) if read(STAMP) and read(MARKER) == ROOT else None
+    return found is not None and obstacle(found) is None
+
+
+def discard():
+    """Remove .venv, in two moves: an interrupted removal leaves a folder that is plainly rubbish."""
+    if os.path.isdir(VENV) and os.listdir(VENV) and not read(MARKER):
+        raise Refusal(
+            "There is a folder .venv here that run.py did not make, so it is left alone.\n"
+            "Move it away or delete it, then run this again: {}".format(VENV)
+        )
+    shutil.rmtree(DISCARDED, ignore_errors=True)
+    if os.path.isdir(VENV):
+        os.rename(VENV, DISCARDED)
+        shutil.rmtree(DISCARDED, ignore_errors=True)
+
+
+def check_disk():
+    free = shutil.disk_usage(ROOT).free / 1e9
+    if free < GIGABYTES:
+        raise Refusal(
+            "Too little disk: the environment needs {:.1f} GB and {:.1f} GB are free in {}.\n"
+            "Free some, or move this folder to a larger disk.\n{}".format(GIGABYTES, free, ROOT, in_the_browser())
+        )
+
+
+def try_to_lock(opened):
+    """Say whether this process now holds the lock. Where the file system has no locks, it counts as held."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(opened.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+    return True
+
+
+@contextlib.contextmanager
+def only_launcher():
+    """Hold the set-up for this process alone. The system lets go when the process ends, however it ends."""
+    with open(os.path.abspath(__file__), "a") as opened:
+        if not try_to_lock(opened):
+            say("Another run.py is setting up; waiting for it.")
+            while not try_to_lock(opened):
+                time.sleep(0.5)
+        yield
+
+
+def step(doing, command, **variables):
+    """Run one step of the set-up. Raises Refusal if it fails."""
+    code = call(command, **variables)
+    if code != 0:
+        raise Refusal(
+            "Stopped while {} (exit code {}); the lines above say why.\n"
+            "With the network or the proxy mended, run the same command again: what is downloaded stays.".format(
+                doing, code
+            )
+        )
+
+
+def install_uv(python):
+    """Put the uv of the lock, checked against its hashes, into the environment of `python`."""
+    pin = re.search(r"^uv==(\S+) \\\n(?:    --hash=\S+(?: \\)?\n)+", read(LOCK), re.MULTILINE)
+    only_uv = os.path.join(os.path.dirname(os.path.dirname(python)), "uv.txt")
+    write(only_uv, pin.group(0))
+    pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-deps", "--only-binary=:all:"]
+    step("fetching uv", pip + ["--require-hashes", "-r", only_uv])
+
+
+def make_venv():
+    """Make .venv anew. Raises Refusal, before anything is removed, where no Python fits."""
+    base = find_python()
+    discard()
+    check_disk()
+    say("[1/4] Making .venv with {} (Ctrl-C is safe: the next run goes on)".format(base))
+    os.mkdir(VENV)
+    write(MARKER, ROOT)
+    step("making .venv", [base, "-m", "venv", VENV])
+
+
+def make_environment():
+    """Bring .venv into step with the lock: made anew where it is missing or unfinished, else only what has changed."""
+    if reusable():
+        say("The lock or the package metadata has changed: bringing the environment up to date.")
+        os.remove(STAMP)
+    else:
+        make_venv()
+    say("[2/4] Fetching the installer uv")
+    install_uv(PYTHON)
+    say("[3/4] Installing the packages of requirements.lock.txt (about 0.6 GB to download the first time)")
+    sync = [UV, "pip", "sync", "--python", PYTHON]
+    if call(sync + ["--require-hashes", "--only-binary=:all:", LOCK]) != 0:
+        say("uv did not get through; trying pip, which knows the settings in pip's own files (slower).")
+        pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--only-binary=:all:", "--require-hashes"]
+        step("installing the packages", pip + ["-r", LOCK])
+    say("[4/4] Installing the kit itself")
+    kit = [UV, "pip", "install", "--python", PYTHON, "--no-deps", "--no-build-isolation", "--editable", "."]
+    step("installing the kit", kit)
+    # Matplotlib lists the fonts once and says so on stderr: now, and not in somebody's first notebook.
+    step("listing the fonts", [PYTHON, "-c", "import matplotlib.font_manager"])
+    write(STAMP, wanted())
+
+
+def ready():
+    """Make sure that the environment is in step and return its Python."""
+    if not in_step():
+        with only_launcher():
+            if not in_step():
+                make_environment()
+                say("The environment is ready.")
+    return PYTHON
+
+
+# --- The verbs
+
+
+def lock(arguments):
+    with only_launcher():
+        if not os.path.exists(UV):
+            make_venv()
+            install_uv(PYTHON)
+        options = ["--universal", "--generate-hashes", "--no-header", "--no-annotate", "--python-version", "3.11"]
+        options += ["--all-extras", "--quiet", "--output-file", os.path.basename(LOCK)]
+        step("making the lock", [UV, "pip", "compile", os.path.basename(PROJECT)] + options + arguments)
+    say("Made requirements.lock.txt anew; the next `run.py test` installs it.")
+    return 0
+
+
+def doctor(arguments):
+    complete = in_step()
+    found = probe([PYTHON] if complete else [sys.executable])
+    free = shutil.disk_usage(ROOT).free / 1e9
+    needed = 0.2 if complete else GIGABYTES
+    version = ".".join(str(number) for number in found["version"])
+    report = [
+        (obstacle(found) is None, "Python {} on {} {}".format(version, found["system"], found["machine"])),
+        (True, "{} processors; {}".format(os.cpu_count(), platform.platform())),
+        (free >= needed, "disk: {:.1f} GB free, {:.1f} GB needed".format(free, needed)),
+        (complete, "environment in step with requirements.lock.txt (`run.py lab` makes or mends it)"),
+    ]
+    for good, text in report:
+        say(("OK    " if good else "FAIL  ") + text)
+    healthy = complete and call([PYTHON, "-c", CHECKS]) == 0
+    return 0 if healthy and all(good for good, text in report) else 1
+
+
+def clean(arguments):
+    with only_launcher():
+        mine = [VENV] if read(MARKER) else []
+        mine += [DISCARDED, UV_HOME]
+        mine += [os.path.join(ROOT, name) for name in (".pytest_cache", ".hypothesis", ".tl_cache", "__pycache__")]
+        mine += glob.glob(os.path.join(ROOT, "*.egg-info"))
+        for folder in ("tl_helpers", "tests", os.path.join("data", "build")):
+            for here, folders, _ in os.walk(os.path.join(ROOT, folder)):
+                mine += [os.path.join(here, name) for name in folders if name == "__pycache__"]
+        mine = [path for path in mine if os.path.isdir(path)]
+        for path in mine:
+            say("removing " + os.path.relpath(path, ROOT))
+        if VENV in mine:
+            discard()
+        for path in mine:
+            shutil.rmtree(path, ignore_errors=True)
+    say("Clean." if mine else "There is nothing to remove.")
+    return 0
+
+
+def main(arguments):
+    if sys.version_info < (3, 4):
+        say("The kit needs Python 3.11, 3.12 or 3.13; this is {}. Try: python3 run.py".format(sys.version.split()[0]))
+        return 1
+    verb, rest = (arguments + ["help"])[0], arguments[1:]
+    own = {"doctor": doctor, "lock": lock, "clean": clean}
+    if verb not in PROGRAMS and verb not in own:
+        say(__doc__)
+        return 0 if verb in ("help", "-h", "--help") else 2
+    try:
+        if interruptible:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        return own[verb](rest) if verb in own else become([ready()] + PROGRAMS[verb] + rest)
+    except (Refusal, OSError) as problem:
+        say("\n{}".format(problem))
+        return 1
+    except KeyboardInterrupt:
+        say("\nStopped. Nothing is broken: the same command goes on from here.")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
