@@ -39,8 +39,9 @@ def adjust_to_prior(probabilities, source_prior, target_prior):
 
 
 def estimate_prior(probabilities, source_prior, *, tolerance=1e-6, most_steps=1000):
-    """Estimate the target's class shares from unlabelled examples by expectation maximisation (Saerens et al. 2002,
-    2.2).
+    """Estimate the target's class shares from unlabelled examples (Saerens et al. 2002, section 2.2).
+
+    Expectation maximisation: correct the probabilities by the shares assumed so far, average them, repeat.
 
     Parameters
     ----------

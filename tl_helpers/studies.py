@@ -471,7 +471,8 @@ def street_rare(arm, budget, seed, *, rate=None, split="test"):
     probabilities, y = _garment_probabilities(split)
     random = np.random.default_rng(seed)
     shares = rare_shares(budget, 10, random)
-    rows = random.choice(len(y), 1000, replace=False, p=shares[y] / shares[y].sum())
+    counts = random.multinomial(1000, shares)
+    rows = np.concatenate([random.permutation(np.flatnonzero(y == label))[:n] for label, n in enumerate(counts)])
     source = np.full(10, 0.1)
     priors = {
         "as_is": source,

@@ -1,0 +1,146 @@
+"""A flipped byte anywhere is named with file and cure; nothing is half written."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tl_helpers import files
+
+REAL_DATA = Path(files.__file__).resolve().parent.parent / "data"
+
+
+@pytest.fixture
+def small_data(tmp_path, monkeypatch):
+    """A data folder with one sheet, one archive and one table."""
+    folder = tmp_path / "data"
+    (folder / "set").mkdir(parents=True)
+    pictures = np.arange(5 * 4 * 4, dtype="uint8").reshape(5, 4, 4)
+    sheet = np.zeros((2, 3, 4, 4), "uint8")
+    sheet.reshape(6, 4, 4)[:5] = pictures
+    Image.fromarray(sheet.swapaxes(1, 2).reshape(8, 12)).save(folder / "set/sheet.png")
+    np.savez(folder / "set/arrays.npz", a=np.arange(3), b=np.ones((2, 2)))
+    (folder / "set/table.csv").write_text("name,n\nNone,1\n,2\n", encoding="utf-8")
+    names = ["set/sheet.png", "set/arrays.npz", "set/table.csv"]
+    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+    (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
+    monkeypatch.setenv(files.ENVIRONMENT_VARIABLE, str(folder))
+    return folder
+
+
+def test_reads_what_was_written(small_data):
+    pictures = files.read_sheet("set/sheet.png", 5, 4, "L")
+    np.testing.assert_array_equal(pictures[..., 0], np.arange(80, dtype="uint8").reshape(5, 4, 4))
+    arrays = files.read_arrays("set/arrays.npz")
+    assert sorted(arrays) == ["a", "b"]
+    table = files.read_table("set/table.csv")
+    assert table["name"].tolist() == ["None", ""] and table["n"].tolist() == [1, 2]
+    assert files.verify_all() == []
+
+
+@pytest.mark.parametrize("name", ["set/sheet.png", "set/arrays.npz", "set/table.csv"])
+def test_every_flipped_byte_is_named(small_data, name):
+    path = small_data / name
+    content = path.read_bytes()
+    for position in {0, len(content) // 2, len(content) - 1}:
+        damaged = bytearray(content)
+        damaged[position] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(files.DataError, match=rf"{name} is damaged.*git checkout -- data/{name}"):
+            files.read_verified(name)
+        assert len(files.verify_all()) == 1
+
+
+def test_truncated_missing_swapped_and_unlisted_files_are_named(small_data):
+    sheet, archive = small_data / "set/sheet.png", small_data / "set/arrays.npz"
+    kept = sheet.read_bytes()
+    sheet.write_bytes(kept[:-10])
+    with pytest.raises(files.DataError, match=r"sheet.png is damaged"):
+        files.read_sheet("set/sheet.png", 5, 4, "L")
+    shutil.copy(archive, sheet)
+    with pytest.raises(files.DataError, match=r"sheet.png is damaged"):
+        files.read_verified("set/sheet.png")
+    sheet.unlink()
+    with pytest.raises(files.DataError, match=r"sheet.png cannot be read.*git checkout"):
+        files.read_verified("set/sheet.png")
+    sheet.write_bytes(kept)
+    with pytest.raises(files.DataError, match="is not listed"):
+        files.read_verified("set/other.png")
+    with pytest.raises(files.DataError, match="holds 6 pictures of 4 pixels where 7"):
+        files.read_sheet("set/sheet.png", 7, 4, "L")
+
+
+def test_a_damaged_list_is_named_with_its_line(small_data):
+    lines = (small_data / "SHA256SUMS").read_bytes().splitlines(keepends=True)
+    (small_data / "SHA256SUMS").write_bytes(lines[0] + b"z" + lines[1][1:])
+    with pytest.raises(files.DataError, match="line 2 is damaged"):
+        files.checksums()
+    (small_data / "SHA256SUMS").write_bytes(b"\xff\xfe")
+    with pytest.raises(files.DataError, match="not text"):
+        files.checksums()
+    assert len(files.verify_all()) == 1
+
+
+def test_a_wrong_folder_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv(files.ENVIRONMENT_VARIABLE, str(tmp_path))
+    with pytest.raises(files.DataError, match="TL_HELPERS_DATA points to .* unset it"):
+        files.data_folder()
+
+
+def test_the_package_without_its_data_names_the_cure(tmp_path):
+    shutil.copytree(Path(files.__file__).parent, tmp_path / "tl_helpers", ignore=shutil.ignore_patterns("__pycache__"))
+    code = "from tl_helpers import files; files.data_folder()"
+    environment = {key: value for key, value in os.environ.items() if key != files.ENVIRONMENT_VARIABLE}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "clone the repository and set TL_HELPERS_DATA" in done.stderr
+
+
+def test_no_array_file_may_hold_pickled_objects(small_data):
+    path = small_data / "set/arrays.npz"
+    np.savez(path, a=np.array([{}], dtype=object))
+    (small_data / "SHA256SUMS").write_text(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  set/arrays.npz\n")
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        files.read_arrays("set/arrays.npz")
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "new/result.csv"
+    with files.atomic_path(path) as temporary:
+        temporary.write_text("old")
+        assert temporary.suffix == ".csv"
+    with pytest.raises(KeyboardInterrupt), files.atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old" and list(path.parent.iterdir()) == [path]
+
+
+def test_the_shipped_list_is_complete_and_every_shipped_file_intact(monkeypatch):
+    monkeypatch.delenv(files.ENVIRONMENT_VARIABLE, raising=False)
+    assert files.verify_all() == []
+    on_disk = {
+        path.relative_to(REAL_DATA).as_posix()
+        for path in REAL_DATA.rglob("*")
+        if path.is_file() and path.name not in ("README.md", "SHA256SUMS") and "build" not in path.parts[-3:-1]
+    }
+    assert on_disk == set(files.checksums())
+
+
+def test_the_shipped_data_stay_small():
+    assert sum(path.stat().st_size for path in REAL_DATA.rglob("*") if path.is_file()) < 60e6
+
+
+def test_every_shipped_folder_names_origin_and_licence():
+    folders = {path.parent for path in REAL_DATA.rglob("arrays.json")}
+    assert folders
+    for folder in folders:
+        text = (folder / "README.md").read_text(encoding="utf-8").lower()
+        assert "licence" in text and "rebuild" in text, folder
