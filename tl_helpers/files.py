@@ -18,6 +18,9 @@ ENVIRONMENT_VARIABLE = "TL_HELPERS_DATA"
 CHECKSUMS = "SHA256SUMS"
 
 
+_files_read = {}
+
+
 class DataError(OSError):
     """A shipped data file is missing, damaged or not what the kit expects."""
 
@@ -121,7 +124,19 @@ def read_verified(relative):
             f"{path} is damaged: its SHA-256 is {found[:12]}…, and {CHECKSUMS} says {listed[:12]}… "
             f"({len(content):,} bytes read). {_cure(relative)}"
         )
+    _files_read[relative] = found
     return content
+
+
+def files_read():
+    """Return which shipped files this process has read so far: what a result computed here may depend on.
+
+    Returns
+    -------
+    dict of str to str
+        Path relative to the data folder → SHA-256.
+    """
+    return dict(_files_read)
 
 
 def verify_all():
