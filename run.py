@@ -16,12 +16,14 @@ The environment is .venv in this folder, with the versions and hashes of require
 # This file must parse on any Python, so that an old one gets a sentence and not a SyntaxError: hence str.format.
 from __future__ import print_function
 
-import signal
-
-# Until main() runs, Ctrl-C ends the process without a traceback.
-interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+# Until main() runs, Ctrl-C ends the process without a traceback. (The module signal itself takes long to import.)
+try:
+    import _signal
+except ImportError:
+    import signal as _signal
+interruptible = _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler
 if __name__ == "__main__" and interruptible:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 import ast
 import contextlib
@@ -32,6 +34,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -39,7 +42,7 @@ import time
 VERSIONS = ((3, 13), (3, 12), (3, 11))
 # Where TensorFlow has wheels: what platform.system() and platform.machine() say there.
 MACHINES = {"Linux": ("x86_64", "aarch64"), "Darwin": ("arm64",), "Windows": ("amd64",)}
-GIGABYTES = 2.5  # the environment and uv's cache, which share their files on one disk
+GIGABYTES = 3.0  # 2.3 measured on Linux, where .venv and .uv share their files; the rest is for larger wheels
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
 LOCK = os.path.join(ROOT, "requirements.lock.txt")
@@ -142,13 +145,17 @@ def network_environment():
     return environment
 
 
-def call(command, **variables):
-    """Run one step to its end and return its exit code. Whatever interrupts this process ends the step too."""
-    child = subprocess.Popen(command, cwd=ROOT, env=dict(network_environment(), **variables))
+def call(command):
+    """Run one step and return its exit code. What interrupts this process ends the step, children and all."""
+    # A session of its own: Ctrl-C reaches run.py alone, which then ends the step without anybody's traceback. The
+    # lock file stays open in it: even a step that outlives a killed run.py keeps the next launcher waiting.
+    own = os.name == "posix"
+    child = subprocess.Popen(command, cwd=ROOT, env=network_environment(), start_new_session=own, close_fds=not own)
     try:
         return child.wait()
     except BaseException:
-        child.terminate()
+        with contextlib.suppress(OSError):
+            os.killpg(child.pid, signal.SIGTERM) if own else child.terminate()
         child.wait()
         raise
 
@@ -321,7 +328,10 @@ def discard():
         )
     shutil.rmtree(DISCARDED, ignore_errors=True)
     if os.path.isdir(VENV):
-        os.rename(VENV, DISCARDED)
+        try:
+            os.rename(VENV, DISCARDED)
+        except OSError as error:
+            raise Refusal("The old environment cannot be removed; close JupyterLab. ({})".format(error))
         shutil.rmtree(DISCARDED, ignore_errors=True)
 
 
@@ -358,12 +368,13 @@ def only_launcher():
             say("Another run.py is setting up; waiting for it.")
             while not try_to_lock(opened):
                 time.sleep(0.5)
+        os.set_inheritable(opened.fileno(), True)
         yield
 
 
-def step(doing, command, **variables):
+def step(doing, command):
     """Run one step of the set-up. Raises Refusal if it fails."""
-    code = call(command, **variables)
+    code = call(command)
     if code != 0:
         raise Refusal(
             "Stopped while {} (exit code {}); the lines above say why.\n"
@@ -490,7 +501,9 @@ def main(arguments):
         return 0 if verb in ("help", "-h", "--help") else 2
     try:
         if interruptible:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+                if hasattr(signal, name):
+                    signal.signal(getattr(signal, name), signal.default_int_handler)
         return own[verb](rest) if verb in own else become([ready()] + PROGRAMS[verb] + rest)
     except (Refusal, OSError) as problem:
         say("\n{}".format(problem))
