@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -12,9 +13,11 @@ from tl_helpers.grid import GridError, RunFailure, run_grid
 from tl_helpers.provenance import load_study, save_study, study_provenance
 
 __all__ = [
+    "Check",
     "GridError",
     "LabelEfficiency",
     "RunFailure",
+    "TransferVerdict",
     "confidence_interval",
     "holm",
     "label_efficiency",
@@ -23,6 +26,7 @@ __all__ = [
     "run_grid",
     "save_study",
     "study_provenance",
+    "transfer_verdict",
 ]
 
 RESAMPLES = 9999
@@ -331,3 +335,283 @@ def _p_value(differences, method):
     options = {"permutation_type": "samples", "n_resamples": RESAMPLES, "vectorized": True}
     random = np.random.default_rng(_RESAMPLING_SEED)
     return float(stats.permutation_test((differences,), np.mean, **options, rng=random).pvalue)
+
+
+# ---------------------------------------------------------------- the verdict
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question asked of a result before it is believed.
+
+    Parameters
+    ----------
+    question : str
+    passed : bool or None
+        None where it could not be asked.
+    answer : str
+        What was found, and what to do if that is a reason for doubt.
+    """
+
+    question: str
+    passed: bool | None
+    answer: str
+
+    def __str__(self):
+        return f"[{ {True: 'ok', False: 'DOUBT', None: 'not checked'}[self.passed] }] {self.question} {self.answer}"
+
+
+@dataclass(frozen=True, eq=False)
+class TransferVerdict:
+    """What may be said about an arm against its baseline.
+
+    Parameters
+    ----------
+    verdict : {"positive", "negative", "inconclusive"}
+    sentence : str
+        What a careful person would write.
+    table : pandas.DataFrame
+        As :func:`paired_difference` returns it, with a column ``verdict`` per row.
+    checks : tuple of Check
+    """
+
+    verdict: str
+    sentence: str
+    table: object
+    checks: tuple[Check, ...]
+
+    def __str__(self):
+        return "\n".join([self.sentence, *map(str, self.checks)])
+
+
+def transfer_verdict(
+    frame,
+    treatment,
+    baseline,
+    *,
+    controls=(),
+    learning_rates=None,
+    chance=None,
+    minimum_pairs=5,
+    method="t",
+    confidence=0.95,
+    score="score",
+    by="budget",
+    pair="seed",
+    unit="points",
+):
+    """Say whether transfer was positive, negative or neither, having asked what usually fools people.
+
+    At a budget, a difference counts if its Holm-corrected p is below 1 − `confidence` and no check gives a reason for
+    doubt *in its direction*: a weak baseline makes gains, a badly tuned treatment makes losses.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        One row per run. The columns ``learning_rate`` and ``updates`` are used where they are there; missing values in
+        them mean that an arm has none.
+    treatment, baseline
+        Two values of ``arm``.
+    controls : sequence
+        Arms that are the baseline with an advantage, such as several times the updates or another head. At each budget
+        a gain must hold against all of those that were run there.
+    learning_rates : sequence of float, optional
+        The rates that were tried. If half of an arm's runs at a budget chose the smallest or largest, a better one may
+        lie outside.
+    chance : float, optional
+        The score of guessing. A baseline that does not beat it at the largest budget is stuck, not beaten.
+    minimum_pairs : int
+        With fewer pairs at a budget nothing is concluded there.
+    method, confidence, score, by, pair
+        See :func:`paired_difference`; `by` must name a column.
+    unit : str
+        Of the score, for the sentence. With ``"points"``, scores that all lie in 0…1 are told in percentage points.
+
+    Returns
+    -------
+    TransferVerdict
+        ``"positive"`` if there is a gain at some budget and a loss at none; ``"negative"`` the other way round;
+        otherwise ``"inconclusive"``, also where the sign changes with the budget (sentence and table say where).
+
+    Raises
+    ------
+    ValueError
+        See :func:`paired_difference`.
+    """
+    alpha = 1 - confidence
+    settings = {"method": method, "confidence": confidence, "score": score, "by": by, "pair": pair}
+    table = paired_difference(frame, treatment, baseline, **settings)
+    shown = (table["p_holm"] < alpha).to_numpy() * np.sign(table["difference"].to_numpy()).astype(int)
+    compared = frame[frame["arm"].isin([treatment, baseline])]
+    facts = _Facts(compared, treatment, baseline, table[by].tolist(), shown, by, score)
+    findings = [
+        _few_pairs(facts, table["n"], minimum_pairs),
+        _rate_at_edge(facts, learning_rates),
+        _unequal_updates(facts),
+        _stuck_baseline(facts, chance, confidence),
+        *(_against_control(facts, frame, control, settings, alpha) for control in controls),
+    ]
+    doubted = set().union(*(budgets for _, budgets in findings))
+    kept = [0 if value in doubted else sign for value, sign in zip(facts.values, shown, strict=True)]
+    table["verdict"] = [{1: "positive", -1: "negative", 0: "inconclusive"}[sign] for sign in kept]
+    verdict = {(True, False): "positive", (False, True): "negative"}.get((1 in kept, -1 in kept), "inconclusive")
+    checks = tuple(check for check, _ in findings)
+    sentence = _sentence(facts, table, checks, doubted, unit, confidence)
+    return TransferVerdict(verdict, sentence, table, checks)
+
+
+class _Facts(NamedTuple):
+    """A comparison: its runs, and per value of `by` the sign of what the test shows (0: nothing)."""
+
+    frame: object
+    treatment: object
+    baseline: object
+    values: list
+    shown: np.ndarray
+    by: str
+    score: str
+
+    def where(self, sign):
+        return [value for value, one in zip(self.values, self.shown, strict=True) if one == sign]
+
+    def suspects(self):
+        """Return the (arm, other arm, value) whose weakness would explain what is shown."""
+        gains = [(self.baseline, self.treatment, value) for value in self.where(1)]
+        return gains + [(self.treatment, self.baseline, value) for value in self.where(-1)]
+
+    def column(self, name, arm, value):
+        """Return the numbers in a column for one arm at one value of `by`, without gaps; empty if it is not there."""
+        if name not in self.frame.columns:
+            return np.empty(0)
+        rows = self.frame[(self.frame["arm"] == arm) & (self.frame[self.by] == value)]
+        numbers = rows[name].to_numpy(dtype=float)
+        return numbers[np.isfinite(numbers)]
+
+    def ask(self, question, is_weak, advice, missing=None):
+        """Ask `is_weak(arm, other, value)` (True, False or None for unknown) of every suspect."""
+        answers = {suspect: None if missing else is_weak(*suspect) for suspect in self.suspects()}
+        weak = [(arm, value) for (arm, _, value), answer in answers.items() if answer]
+        if not answers:
+            return Check(question, None, "There is no difference to explain."), set()
+        if weak:
+            arms = dict.fromkeys(arm for arm, _ in weak)
+            where = "; ".join(f"{arm} at {_list([v for one, v in weak if one == arm], self.by)}" for arm in arms)
+            return Check(question, False, f"No: {where}. {advice}"), {value for _, value in weak}
+        if None in answers.values():
+            return Check(question, None, missing or "A column is missing."), set()
+        return Check(question, True, "Yes."), set()
+
+
+def _few_pairs(facts, counts, minimum_pairs):
+    few = {value for value, n in zip(facts.values, counts, strict=True) if n < minimum_pairs}
+    answer = f"No: n = {_span(counts)}. Run at least {minimum_pairs}." if few else f"Yes: n = {_span(counts)}."
+    return Check("Are there enough pairs?", not few, answer), few
+
+
+def _rate_at_edge(facts, learning_rates):
+    def is_weak(arm, other, value):
+        rates = facts.column("learning_rate", arm, value)
+        edges = min(learning_rates), max(learning_rates)
+        return (
+            bool(np.isclose(rates[:, None], edges, rtol=1e-6, atol=0).any(axis=1).mean() >= 0.5) if len(rates) else None
+        )
+
+    missing = None if learning_rates is not None else "Give `learning_rates`."
+    advice = "A better rate may lie outside: try more."
+    return facts.ask("Is the weaker arm's learning rate inside the range tried?", is_weak, advice, missing)
+
+
+def _unequal_updates(facts):
+    def is_weak(arm, other, value):
+        own, others = facts.column("updates", arm, value), facts.column("updates", other, value)
+        return bool(own.mean() < others.mean()) if len(own) and len(others) else None
+
+    return facts.ask("Did the weaker arm get as many updates?", is_weak, "Train both equally long.")
+
+
+def _stuck_baseline(facts, chance, confidence):
+    question = "Did the baseline learn anything?"
+    if chance is None:
+        return Check(question, None, "Give `chance`."), set()
+    largest = facts.values[-1] if facts.frame[facts.by].dtype.kind not in "iuf" else max(facts.values)
+    scores = facts.column(facts.score, facts.baseline, largest)
+    passed = bool(_interval(scores, "t", confidence)[0] > chance)
+    answer = (
+        f"{'Yes' if passed else 'No'}: {scores.mean():.3g} at {facts.by} {largest}, where guessing gives {chance:.3g}."
+    )
+    advice = "" if passed else " Standardise its inputs, train it longer, or try another head."
+    return Check(question, passed, answer + advice), set() if passed else set(facts.where(1))
+
+
+def _against_control(facts, frame, control, settings, alpha):
+    question = f"Does the gain hold against {control}?"
+    ran = set(frame.loc[frame["arm"] == control, facts.by]) & set(facts.values)
+    if not ran:
+        raise ValueError(
+            f"Control {control!r} has no run at {_list(facts.values, facts.by)}, where the arms are compared."
+        )
+    rows = frame[frame[facts.by].isin(ran)]
+    table = paired_difference(rows, facts.treatment, control, **settings)
+    holds = set(table.loc[(table["p_holm"] < alpha) & (table["difference"] > 0), facts.by])
+    gains = [value for value in facts.where(1) if value in ran]
+    gone = [value for value in gains if value not in holds]
+    if not gains:
+        return Check(question, None, "There is no gain where it was run."), set()
+    answer = f"No: not at {_list(gone, facts.by)}." if gone else "Yes."
+    return Check(question, not gone, answer), set(gone)
+
+
+def _sentence(facts, table, checks, doubted, unit, confidence):
+    """Tell the verdict in words: what shows, where nothing shows, and what is not to be relied on."""
+    scores = facts.frame[facts.score]
+    factor = 100 if unit == "points" and scores.between(0, 1).all() else 1
+    form = "+.1f" if unit == "points" else "+.3g"
+
+    def amount(row):
+        difference, low, high = (format(factor * row[name], form) for name in ("difference", "low", "high"))
+        return f"{difference} {unit} [{low}, {high}]"
+
+    def claim(rows, verb):
+        rows = rows.sort_values("difference", key=abs)
+        least, most = rows.iloc[0], rows.iloc[-1]
+        if len(rows) == 1:
+            return f"{verb} {facts.baseline} at {facts.by} {most[facts.by]}, by {amount(most)}"
+        return (
+            f"{verb} {facts.baseline} at {len(rows)} of {len(table)} {facts.by}s, by {amount(least)} "
+            f"({facts.by} {least[facts.by]}) to {amount(most)} ({facts.by} {most[facts.by]})"
+        )
+
+    rows = {name: table[table["verdict"] == name] for name in ("positive", "negative")}
+    claims = [
+        claim(rows[name], verb) for name, verb in (("positive", "beats"), ("negative", "loses to")) if len(rows[name])
+    ]
+    basis = f"({100 * confidence:g} % intervals, n = {_span(table['n'])} pairs"
+    basis += f", tests corrected for {len(table)} {facts.by}s)" if len(table) > 1 else ")"
+    unclear = table[(table["verdict"] == "inconclusive") & ~table[facts.by].isin(doubted)]
+    text = []
+    if claims:
+        depends = f"It depends on the {facts.by}: " if len(claims) == 2 else ""
+        text.append(f"{depends}{facts.treatment} {', but '.join(claims)} {basis}.")
+        if len(unclear):
+            text.append(f"At {_list(unclear[facts.by], facts.by)} no difference shows.")
+    elif len(unclear):
+        low, high = (format(factor * value, form) for value in (unclear["low"].min(), unclear["high"].max()))
+        text.append(
+            f"At {_list(unclear[facts.by], facts.by)} no difference shows between {facts.treatment} and "
+            f"{facts.baseline}: the intervals lie within {low} to {high} {unit} {basis}."
+        )
+    measured = table[table[facts.by].isin(doubted)]
+    if len(measured):
+        amounts = "; ".join(f"{facts.by} {row[facts.by]}: {amount(row)}" for _, row in measured.iterrows())
+        reasons = " ".join(f"{check.question} {check.answer}" for check in checks if check.passed is False)
+        text.append(f"What was measured at {amounts} is open to doubt. {reasons}")
+    return " ".join(text)
+
+
+def _span(counts):
+    return f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+
+
+def _list(values, name):
+    values = list(map(str, values))
+    return f"{name} {values[0]}" if len(values) == 1 else f"{name}s {', '.join(values[:-1])} and {values[-1]}"
