@@ -9,8 +9,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "datasets": ["Dataset", "Domain", "Task", "load_emoji", "load_photos", "load_street", "sample_budget"],
-    "experiments": ["label_efficiency", "paired_difference", "run_grid", "transfer_verdict"],
+    "experiments": ["confidence_interval", "label_efficiency", "paired_difference", "transfer_verdict"],
+    "grid": ["run_grid"],
     "models": ["Backbone", "load_backbone", "load_source_model", "small_cnn"],
+    "provenance": ["load_study", "study_provenance"],
     "session": ["start"],
     "training": ["extract_features", "fit_transfer"],
 }

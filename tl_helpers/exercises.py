@@ -60,7 +60,61 @@ class Exercise:
     hints: tuple[str, ...]
 
 
-EXERCISES: dict[str, Exercise] = {}
+EXERCISES = {
+    "00-budget": Exercise(
+        answer="smaller",
+        feedback={
+            "larger": "Look at the figure of paired differences from left to right: do the points rise or fall?",
+            "the same": "The points move by more than nothing; compare the first with the last.",
+        },
+        why="The more labels the target has, the less is left for the source to add.",
+        hints=(
+            "The budget is on the horizontal axis of the figure of paired differences.",
+            "Read the height of its first and of its last point.",
+            "The gain at 5 labels per group is the first number in the words below that figure, at 40 the last.",
+        ),
+    ),
+    "01-sketch": Exercise(
+        answer="domain",
+        feedback={
+            "task": "The ten names are the same, and so is what each of them means.",
+            "both": "Something stays: compare the label names of the two data sets.",
+            "neither": "Compare the pictures: could one tell from a patch of them which set it comes from?",
+        },
+        why="The same ten labels, but other inputs: the feature distribution differs, so the domain does.",
+        hints=(
+            "Print `domain` and `task` of both data sets.",
+            "A task is a label space and how labels depend on inputs; a domain is where inputs come from.",
+            "The label names are equal, the pictures are not.",
+        ),
+    ),
+    "01-shoes": Exercise(
+        answer="task",
+        feedback={
+            "domain": "The pictures are made in the same way; only shoes are kept, and they get other labels.",
+            "both": "Shoes alone are another mixture of inputs, true, but how a picture is made stays the same.",
+            "neither": "How many labels has the one, how many the other?",
+        },
+        why="The pictures are made in the same way, the label space is another one.",
+        hints=(
+            "Print `domain` and `task` of both data sets.",
+            "How many label names are there in each?",
+            "The domain's name is the same in both.",
+        ),
+    ),
+    "01-rare": Exercise(
+        answer="no",
+        feedback={
+            "yes": "`estimate_prior` gets probabilities and the source's shares. Is a label of the target among them?",
+        },
+        why="Expectation maximisation reads the shares from the unlabelled target pictures alone.",
+        hints=(
+            "Look at the arguments of `estimate_prior`.",
+            "The probabilities come from the source model and the target's pictures.",
+            "No argument holds a label of the target.",
+        ),
+    ),
+}
 
 
 def _find(name):

@@ -20,9 +20,13 @@ from pathlib import Path
 import numpy as np
 
 from tl_helpers.datasets import load_emoji, load_photos, load_street, load_street_scenes, sample_budget
+from tl_helpers.files import data_folder
+from tl_helpers.grid import run_grid
+from tl_helpers.provenance import save_study
 
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 TUNING_SEEDS = (100, 101, 102)
+WORK = Path(".tl_cache/studies")
 
 
 @dataclass(frozen=True)
@@ -566,3 +570,103 @@ STUDIES = {
         budget_unit="times rarer",
     ),
 }
+
+
+def tune(study, name, *, n_jobs):
+    """Choose a learning rate for each tuned arm and budget: the best mean score on the validation split.
+
+    Parameters
+    ----------
+    study : Study
+    name : str
+    n_jobs : int
+
+    Returns
+    -------
+    rates : dict of str to float
+        ``"arm/budget"`` → rate.
+    at_edge : list of str
+        Those whose choice is the smallest or the largest rate on offer.
+    """
+    if not study.tuned:
+        return {}, []
+    scores = {}
+    for rate in study.rates:
+        path = WORK / f"{name}-tuning-{rate:g}.jsonl"
+        runs = run_grid(
+            study.function,
+            study.tuned,
+            study.budgets,
+            TUNING_SEEDS,
+            path=path,
+            n_jobs=n_jobs,
+            rate=rate,
+            split="validation",
+        )
+        for (arm, budget), score in runs.groupby(["arm", "budget"])["score"].mean().items():
+            scores.setdefault(f"{arm}/{budget}", {})[rate] = score
+    rates = {key: max(by_rate, key=by_rate.get) for key, by_rate in scores.items()}
+    edges = (min(study.rates), max(study.rates))
+    return rates, [key for key, rate in rates.items() if rate in edges]
+
+
+def measured_run(*, arm, budget, seed, experiment, rates):
+    """Run one arm on the test split at its tuned rate."""
+    return experiment(arm, budget, seed, rate=rates.get(f"{arm}/{budget}"), split="test")
+
+
+def run_study(name, *, n_jobs=2):
+    """Run a study, tuning first, and store its results in ``data/results/``.
+
+    Parameters
+    ----------
+    name : str
+        One of :data:`STUDIES`.
+    n_jobs : int
+        Worker processes.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per run.
+    """
+    study = STUDIES[name]
+    rates, at_edge = tune(study, name, n_jobs=n_jobs)
+    runs = run_grid(
+        measured_run,
+        study.arms,
+        study.budgets,
+        study.seeds,
+        path=WORK / f"{name}.jsonl",
+        n_jobs=n_jobs,
+        experiment=study.function,
+        rates=rates,
+    )
+    spec = {
+        "rates": rates,
+        "rates_offered": list(study.rates) if study.tuned else [],
+        "rates_at_edge": at_edge,
+        "budget_unit": study.budget_unit,
+        "metric": study.metric,
+    }
+    save_study(runs, data_folder() / f"results/{name}.csv", command=f"python run.py results {name}", spec=spec)
+    return runs
+
+
+def main(arguments=None):
+    """Run the studies named on the command line, or all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(STUDIES)}")
+    parser.add_argument("--jobs", type=int, default=2, help="worker processes (default 2)")
+    options = parser.parse_args(arguments)
+    unknown = sorted(set(options.names) - set(STUDIES))
+    if unknown:
+        parser.error(f"no such study: {', '.join(unknown)}; there are {', '.join(STUDIES)}")
+    for name in options.names or STUDIES:
+        print(f"{name}: {STUDIES[name].function.__doc__.splitlines()[0]}")
+        runs = run_study(name, n_jobs=options.jobs)
+        print(runs.groupby(["arm", "budget"], sort=False)["score"].mean().unstack().round(1).to_string())
+
+
+if __name__ == "__main__":
+    main()
