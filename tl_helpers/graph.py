@@ -1,0 +1,215 @@
+"""What depends on what in a network? The order of its layers, and the stages by which one names a part of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One use of a layer in a functional model.
+
+    Parameters
+    ----------
+    layer : keras.Layer or keras.Operation
+    inputs : tuple of int
+        Identities of the symbolic tensors it reads.
+    outputs : tuple of keras.KerasTensor
+        The symbolic tensors it makes.
+    """
+
+    layer: keras.Layer
+    inputs: tuple[int, ...]
+    outputs: tuple
+
+
+def nodes_of(model):
+    """List the uses of layers in a functional model, each after everything it depends on.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A functional or a built sequential model.
+
+    Returns
+    -------
+    list of Node
+
+    Raises
+    ------
+    ValueError
+        If the model has no graph: a subclass of ``keras.Model``, or a sequential model without an input shape.
+    """
+    outputs = getattr(model, "outputs", None)
+    if not outputs:
+        raise ValueError(
+            f"{model.name!r} has no graph of layers, so it cannot be frozen or cut by stage. Build it as a functional "
+            f"model (keras.Model(inputs, outputs)), or give a Sequential model a keras.Input first."
+        )
+    order, placed = [], set()
+    pending = [tensor._keras_history for tensor in reversed(outputs)]
+    while pending:
+        operation, index, _ = history = pending[-1]
+        node = operation._inbound_nodes[index]
+        missing = [
+            t._keras_history for t in node.input_tensors if (id(t._keras_history[0]), t._keras_history[1]) not in placed
+        ]
+        if missing:
+            pending.extend(reversed(missing))
+            continue
+        pending.pop()
+        if (id(history[0]), index) not in placed:
+            placed.add((id(operation), index))
+            order.append(Node(operation, tuple(id(t) for t in node.input_tensors), tuple(node.outputs)))
+    return order
+
+
+def leaves_of(model):
+    """List the layers of a model in order, those of models nested in it one by one.
+
+    Parameters
+    ----------
+    model : keras.Model
+
+    Returns
+    -------
+    list of keras.Layer
+        No model is among them; a layer that wraps others (multi-head attention) counts as one.
+    """
+    import keras
+
+    if getattr(model, "outputs", None):
+        layers = [node.layer for node in nodes_of(model)]
+    else:
+        layers = model.layers
+    leaves = []
+    for layer in layers:
+        if isinstance(layer, keras.Model):
+            leaves.extend(leaves_of(layer))
+        elif isinstance(layer, keras.Layer):
+            leaves.append(layer)
+    return list(dict.fromkeys(leaves))
+
+
+def belongs(name, stage):
+    """Tell whether a layer's name belongs to a stage: it is the stage's name, or begins with it.
+
+    ``"block5"`` covers ``block5a_add`` but neither ``block51`` nor ``myblock5``.
+
+    Parameters
+    ----------
+    name, stage : str
+
+    Returns
+    -------
+    bool
+    """
+    return name.startswith(stage) and (len(name) == len(stage) or not name[len(stage)].isdigit())
+
+
+def stage_of(name):
+    """Return the stage that a layer's name suggests: its first word with its number.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    str
+        ``"block5"`` for ``block5c_add``, ``"conv2"`` for ``conv2_block1_out``, ``"block_1"`` for ``block_1_expand``.
+    """
+    return re.match(r"[A-Za-z]+(?:_?\d+)?|.+", name).group()
+
+
+def layers_in(model, stage):
+    """List the layers that belong to a stage, in order.
+
+    Parameters
+    ----------
+    model : keras.Model
+    stage : str
+        A layer's name, or the beginning of the names of several: see :func:`belongs`.
+
+    Returns
+    -------
+    list of keras.Layer
+        A nested model counts as a layer too; the layers inside it are looked through if none outside matches.
+
+    Raises
+    ------
+    ValueError
+        If nothing matches; the message lists what there is.
+    """
+    import keras
+
+    found = _matching([node.layer for node in nodes_of(model)], stage)
+    if found:
+        return found
+    for layer in model.layers:
+        if isinstance(layer, keras.Model) and getattr(layer, "outputs", None):
+            found = _matching([node.layer for node in nodes_of(layer)], stage)
+            if found:
+                return found
+    stages = list(dict.fromkeys(stage_of(layer.name) for layer in leaves_of(model) if layer.weights))
+    raise ValueError(f"{model.name!r} has no layer or stage {stage!r}. Its stages with weights: {', '.join(stages)}.")
+
+
+def _matching(layers, stage):
+    exact = [layer for layer in layers if layer.name == stage]
+    return list(dict.fromkeys(exact or [layer for layer in layers if belongs(layer.name, stage)]))
+
+
+def upstream_of(model, stage):
+    """List the layers on which the end of a stage depends, the stage's own included.
+
+    Parameters
+    ----------
+    model : keras.Model
+    stage : str
+        See :func:`layers_in`.
+
+    Returns
+    -------
+    list of keras.Layer
+        As :func:`leaves_of` lists them.
+
+    Raises
+    ------
+    ValueError
+        If nothing matches `stage`.
+    """
+    import keras
+
+    wanted = set(map(id, layers_in(model, stage)))
+    nodes = nodes_of(model)
+    host = next((layer for layer in model.layers if _holds(layer, wanted)), None)
+    inside = upstream_of(host, stage) if host is not None else []
+    if host is not None:
+        wanted = {id(host)}
+    needed, chosen = set(), set()
+    for node in reversed(nodes):
+        if id(node.layer) in wanted or any(id(tensor) in needed for tensor in node.outputs):
+            needed.update(node.inputs)
+            chosen.add(id(node.layer))
+    leaves = []
+    for node in nodes:
+        if node.layer is host:
+            leaves.extend(inside)
+        elif id(node.layer) in chosen:
+            leaves.extend(leaves_of(node.layer) if isinstance(node.layer, keras.Model) else [node.layer])
+    return list(dict.fromkeys(leaf for leaf in leaves if isinstance(leaf, keras.Layer)))
+
+
+def _holds(layer, wanted):
+    """Tell whether a layer is a nested model with one of the wanted layers directly inside."""
+    import keras
+
+    return (
+        isinstance(layer, keras.Model) and id(layer) not in wanted and any(id(each) in wanted for each in layer.layers)
+    )
