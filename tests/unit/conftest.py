@@ -1,0 +1,23 @@
+"""Unit tests open no sockets at all, and show their figures nowhere."""
+
+import pytest
+import pytest_socket
+
+
+@pytest.fixture(autouse=True)
+def no_sockets(request, monkeypatch):
+    """Block sockets, except in tests marked `loopback`, which may talk to this machine."""
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    if "loopback" not in request.keywords:
+        pytest_socket.disable_socket(allow_unix_socket=True)
+    yield
+    pytest_socket.enable_socket()
+
+
+@pytest.fixture
+def network_attempts(tmp_path, monkeypatch):
+    """Let a test try the (blocked) network without failing the run; return the path of the list of its attempts."""
+    path = tmp_path / "network.log"
+    path.touch()
+    monkeypatch.setenv("TL_HELPERS_NETWORK_LOG", str(path))
+    return path
