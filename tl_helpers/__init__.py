@@ -10,11 +10,12 @@ __version__ = "0.1.0"
 _HOMES = {
     "datasets": ["Dataset", "Domain", "Task", "load_emoji", "load_photos", "load_street", "sample_budget"],
     "experiments": ["confidence_interval", "label_efficiency", "paired_difference", "transfer_verdict"],
+    "features": ["extract_features"],
     "grid": ["run_grid"],
     "models": ["Backbone", "load_backbone", "load_source_model", "small_cnn"],
     "provenance": ["load_study", "study_provenance"],
     "session": ["start"],
-    "training": ["extract_features", "fit_transfer"],
+    "training": ["fit_transfer"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -89,8 +89,9 @@ def emoji_labels(arm, budget, seed, *, rate=None, split="test"):
     dict
         ``score``: accuracy in %.
     """
+    from tl_helpers.features import extract_features, probe
     from tl_helpers.models import small_cnn
-    from tl_helpers.training import accuracy, extract_features, fit_transfer, probe
+    from tl_helpers.training import accuracy, fit_transfer
 
     fold = seed % 10
     size = 128 if arm == "features" else 64
@@ -293,7 +294,7 @@ def photos_from_emoji(arm, budget, seed, *, rate=None, split="test"):
         ``score``: mean recall over classes in %.
     """
     del rate
-    from tl_helpers.training import mean_recall
+    from sklearn.metrics import balanced_accuracy_score
 
     emoji, photos, rows = photo_features(seed % 10, split)
     x, y = photos
@@ -302,7 +303,7 @@ def photos_from_emoji(arm, budget, seed, *, rate=None, split="test"):
     own = np.concatenate([train[y[train] == label][:budget] for label in range(len(PHOTO_FAMILIES))])
     test = rows[split]
     predicted = predict_photos(arm, emoji, (x[own], y[own]), x[train], x[test])
-    return {"score": 100 * mean_recall(y[test], predicted)}
+    return {"score": 100 * balanced_accuracy_score(y[test], predicted)}
 
 
 @lru_cache(maxsize=4)
@@ -336,7 +337,7 @@ def photo_features(fold, split, size=96):
 
 @lru_cache(maxsize=2)
 def _all_family_features(size):
-    from tl_helpers.training import extract_features
+    from tl_helpers.features import extract_features
 
     results = []
     for data in (load_emoji("noto", "all", labels="family", size=size), load_photos("all", size=size)):
