@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tl_helpers import efficientnet_lite
+from tl_helpers import efficientnet_lite, online_backbones
 from tl_helpers.datasets import STREET_LABELS
 from tl_helpers.files import read_arrays, read_table
 
@@ -135,12 +135,14 @@ def load_backbone(name=OFFLINE_BACKBONE, *, size=96, online=False, weights="imag
     Parameters
     ----------
     name : str
-        ``"efficientnet_lite0"`` comes with the kit; see :mod:`tl_helpers.efficientnet_lite`.
+        ``"efficientnet_lite0"`` comes with the kit; see :mod:`tl_helpers.efficientnet_lite`. With `online`, also the
+        names of ``keras.applications``, such as ``"MobileNetV2"``, ``"EfficientNetB0"``, ``"ResNet50"`` and
+        ``"ConvNeXtTiny"``.
     size : int
-        Side of the input images in pixels, a multiple of 32. The network was trained on 224; smaller is faster and
+        Side of the input images in pixels, a multiple of 32. Most networks were trained on 224; smaller is faster and
         somewhat less accurate.
     online : bool
-        Allow other names.
+        Allow names of ``keras.applications``. Keras downloads their weights into its own folder, ``~/.keras``.
     weights : {"imagenet", None}
         None gives random weights (from the seed of ``keras.utils.set_random_seed``), the control for "is it what
         ImageNet taught, or the architecture?".
@@ -148,22 +150,42 @@ def load_backbone(name=OFFLINE_BACKBONE, *, size=96, online=False, weights="imag
     Returns
     -------
     Backbone
-        From RGB images ``(n, size, size, 3)``, 0…255, to a feature map ``(n, size/32, size/32, 1280)``.
+        From RGB images ``(n, size, size, 3)``, 0…255, to the last feature map, for EfficientNet-Lite0 ``(n, size/32,
+        size/32, 1280)``. Its stages are ``stem``, ``block1`` … ``block7`` and ``conv_head``; those of other networks
+        are named after their resolution, see :func:`tl_helpers.online_backbones.stages_by_stride`.
 
     Raises
     ------
     ValueError
-        If `size` or `name` cannot be had.
+        If there is no such network, if it is not shipped and `online` is False, or if it does not take this size.
+    ConnectionError
+        If Keras cannot download the weights of a network that is not shipped.
     tl_helpers.files.DataError
         If the shipped weights are missing or damaged.
+
+    Notes
+    -----
+    EfficientNet-Lite0 has no dropout. Several networks of ``keras.applications`` do (EfficientNetB0, for instance), and
+    it is live during ``fit``, also below frozen layers.
     """
-    if name != OFFLINE_BACKBONE:
-        raise ValueError(f"{name!r} is not shipped: use {OFFLINE_BACKBONE!r}.")
+    if name != OFFLINE_BACKBONE and name not in online_backbones.application_names():
+        raise ValueError(
+            f"There is no backbone {name!r}. {OFFLINE_BACKBONE!r} comes with the kit; with online=True there are "
+            f"{', '.join(online_backbones.application_names())}."
+        )
+    if name != OFFLINE_BACKBONE and not online:
+        raise ValueError(
+            f"{name!r} is not shipped with the kit: Keras would have to download it. Say online=True to allow that, or "
+            f"use {OFFLINE_BACKBONE!r}, which works without a network."
+        )
     stride = efficientnet_lite.TOTAL_STRIDE
     if size < stride or size % stride:
         raise ValueError(f"size must be a multiple of {stride} (96, 128 or 224, for instance), not {size}.")
     if weights not in ("imagenet", None):
         raise ValueError(f'weights must be "imagenet" or None, not {weights!r}.')
+    if name != OFFLINE_BACKBONE:
+        model, preprocessing, stages = online_backbones.build_application(name, size, weights)
+        return Backbone(model, name, preprocessing, stages)
     model, stages = efficientnet_lite.build_efficientnet_lite0(size)
     if weights is not None:
         _set_weights(model, read_arrays("weights/efficientnet_lite0.npz"))

@@ -1,0 +1,144 @@
+"""Which other ImageNet networks are there? Those of ``keras.applications``, whose weights Keras downloads."""
+
+import inspect
+import math
+
+import numpy as np
+
+
+def application_names():
+    """Return the names that ``keras.applications`` offers.
+
+    Returns
+    -------
+    tuple of str
+        ``"MobileNetV2"``, ``"ResNet50"``, ….
+    """
+    import keras
+
+    # The builders are functions, and the modules beside them have lower-case names.
+    return tuple(sorted(name for name in vars(keras.applications) if name[0].isupper()))
+
+
+def build_application(name, size, weights):
+    """Build a network of ``keras.applications`` without its classifier, its preprocessing put in front.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`application_names`.
+    size : int
+        Side of the input in pixels. Networks differ in the smallest that they take.
+    weights : {"imagenet", None}
+        None builds it with random weights and without a network.
+
+    Returns
+    -------
+    model : keras.Model
+        From RGB images ``(n, size, size, 3)``, 0…255, to the last feature map.
+    preprocessing : str
+        What its layer ``preprocess`` does to a pixel value x.
+    stages : dict of str to str
+        See :func:`stages_by_stride`.
+
+    Raises
+    ------
+    ConnectionError
+        If Keras cannot download the weights.
+    ValueError
+        If the network does not take this size.
+    """
+    import keras
+
+    constructor = getattr(keras.applications, name)
+    image = keras.Input((size, size, 3), name="image")
+    prepared, preprocessing = _preprocess(image, inspect.getmodule(constructor).preprocess_input)
+    settings = {"include_top": False, "input_tensor": prepared, "input_shape": (size, size, 3)}
+    try:
+        model = constructor(weights=weights, **settings)
+    except Exception as error:  # Keras raises a bare Exception when a download fails.
+        if "URL fetch failure" not in str(error):
+            raise
+        raise ConnectionError(
+            f"Keras could not download the weights of {name} ({error}). Without a network, use the backbone that "
+            f'comes with the kit: load_backbone("efficientnet_lite0").'
+        ) from error
+    # Keras makes the input of such a model a list of one tensor.
+    model = keras.Model(image, model.output, name=model.name)
+    return model, preprocessing, stages_by_stride(model)
+
+
+def _preprocess(image, preprocess_input):
+    """Put what a ``preprocess_input`` function does to pixels into a layer of its own, named ``preprocess``.
+
+    All of these functions are a scale and an offset per channel, some with the channels reversed: four pixels (black,
+    and one with each channel at 255) tell which.
+    """
+    from keras import layers, ops
+
+    probe = np.zeros((1, 4, 1, 3), "float32")
+    probe[0, [1, 2, 3], 0, [0, 1, 2]] = 255
+    prepared = np.asarray(preprocess_input(probe, data_format="channels_last"), "float64")
+    black, *channels = prepared[0, :, 0]
+    response = (np.stack(channels) - black) / 255
+    reverse = response[0, 0] == 0
+    if reverse:
+        response, black = response[:, ::-1], black[::-1]
+    scale, offset = np.diag(response).tolist(), black.tolist()
+    if scale == [1, 1, 1] and offset == [0, 0, 0]:
+        return layers.Identity(name="preprocess")(image), "x (the network rescales by itself in its first layers)"
+    prepared = layers.Rescaling(scale, offset=offset, name="preprocess")(image)
+    preprocessing = ", ".join(f"{a:.6g} x {b:+.6g}" for a, b in zip(scale, offset, strict=True))
+    preprocessing = f"{preprocessing} (red, green, blue)"
+    if reverse:
+        return ops.flip(prepared, axis=-1), f"{preprocessing}, then as blue, green, red"
+    return prepared, preprocessing
+
+
+def stages_by_stride(model):
+    """Find where a network can be cut: at each resolution, the last layer that a single tensor leaves.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From images to one feature map.
+
+    Returns
+    -------
+    dict of str to str
+        ``"stride2"``, ``"stride4"``, … (how many pixels of the image one step on the feature map is, rounded to a power
+        of two) → name of the layer, in order from input to output. The last one is the model's output.
+
+    Notes
+    -----
+    ConvNeXt adds its residuals with operations that are no layers, and nests a few small models: its stages end with
+    the layers that change the resolution.
+    """
+    from keras import layers
+
+    consumers_left = {}
+    for operation in model.operations:
+        for tensor in _inputs(operation):
+            consumers_left[id(tensor)] = consumers_left.get(id(tensor), 0) + 1
+    # After each operation, `open_tensors` are those computed but not yet used up. Where that is the operation's own
+    # output alone, everything later depends on nothing else that came before: one may cut there.
+    stages, open_tensors, learned = {}, set(), False
+    for operation in model.operations:
+        for tensor in _inputs(operation):
+            consumers_left[id(tensor)] -= 1
+            if not consumers_left[id(tensor)]:
+                open_tensors.discard(id(tensor))
+        open_tensors.add(id(operation.output))
+        learned = learned or bool(getattr(operation, "trainable_weights", []))
+        cut = isinstance(operation, layers.Layer) and not isinstance(operation, layers.ZeroPadding2D)
+        if open_tensors == {id(operation.output)} and learned and cut:
+            stride = 2 ** round(math.log2(model.input.shape[1] / operation.output.shape[1]))
+            stages[f"stride{stride}"] = operation.name
+    return stages
+
+
+def _inputs(operation):
+    """Return the tensors that an operation takes within its model; the input layer takes none."""
+    import keras
+
+    return [] if isinstance(operation, keras.layers.InputLayer) else keras.tree.flatten(operation.input)
