@@ -1,47 +1,25 @@
-"""Under which conditions does every test run, notebooks and browser included?
+"""Every test, notebooks and browser included, runs under the conditions of `tests/conditions.py`."""
 
-Without a network (`tests/guard/sitecustomize.py`), without the user's own settings, and without progress bars.
-"""
-
-import importlib.util
-import os
 import tempfile
 from pathlib import Path
 
 import pytest
 
-GUARD = Path(__file__).resolve().parent / "tests" / "guard"
-LOG_VARIABLE = "TL_HELPERS_NETWORK_LOG"
+from tests import conditions
+
 FOLDER = pytest.StashKey[tempfile.TemporaryDirectory]()
-# Nobody answers there, so programs that are not Python and would use a proxy get nowhere either.
-DEAD_END = "http://127.0.0.1:9"
 
 
 def pytest_configure(config):
-    """Set the conditions, once: workers of pytest-xdist and every child process inherit them."""
-    if str(GUARD) in os.environ.get("PYTHONPATH", "").split(os.pathsep):
-        return
-    config.stash[FOLDER] = tempfile.TemporaryDirectory(prefix="tl-helpers-tests-", ignore_cleanup_errors=True)
-    folder = Path(config.stash[FOLDER].name)
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(GUARD), os.environ.get("PYTHONPATH")]))
-    os.environ[LOG_VARIABLE] = str(folder / "network.log")
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        os.environ[name] = os.environ[name.lower()] = DEAD_END
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "localhost,127.0.0.1,::1"
-    os.environ["IPYTHONDIR"] = str(folder / "ipython")
-    os.environ["JUPYTER_CONFIG_DIR"] = str(folder / "jupyter")
-    os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ["TQDM_DISABLE"] = "1"
-    for name in ("MPLBACKEND", "TL_HELPERS_DATA"):
-        os.environ.pop(name, None)
-    specification = importlib.util.spec_from_file_location("network_guard", GUARD / "sitecustomize.py")
-    specification.loader.exec_module(importlib.util.module_from_spec(specification))
+    """Set the conditions, once: workers of pytest-xdist inherit them."""
+    if not conditions.are_set():
+        config.stash[FOLDER] = tempfile.TemporaryDirectory(prefix="tl-helpers-tests-", ignore_cleanup_errors=True)
+        conditions.impose(Path(config.stash[FOLDER].name))
 
 
 def network_attempts(config):
-    """Return what was written down about attempts to reach the network, one line each."""
-    log = Path(config.stash[FOLDER].name) / "network.log" if FOLDER in config.stash else None
-    return log.read_text(encoding="utf-8").splitlines() if log and log.exists() else []
+    """Return the lines about attempts to reach the network; none in a worker, whose parent reports them."""
+    return conditions.network_attempts(Path(config.stash[FOLDER].name)) if FOLDER in config.stash else []
 
 
 @pytest.hookimpl(tryfirst=True)

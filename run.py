@@ -109,7 +109,7 @@ PROGRAMS = {
     "test": ["-m", "pytest"],
     "bench": ["-m", "pytest", os.path.join("tests", "benchmarks")],
     "results": ["-m", "tl_helpers.studies"],
-    "notebooks": [os.path.join("tests", "notebooks", "save.py")],
+    "notebooks": ["-m", "tests.notebooks.save"],
 }
 
 

@@ -1,8 +1,8 @@
 """What happens when a test, a notebook or one of their child processes reaches for the network?
 
 It fails, as on a machine without one, and the attempt is written down. Python imports a module of this name by itself
-when it starts; `conftest.py` puts this folder on `PYTHONPATH`, so that kernels, JupyterLab and their children have it too.
-An audit hook sees every connection and every look-up, however it is made, and nothing can take it away again.
+when it starts; `tests/conditions.py` puts this folder on `PYTHONPATH`, so that kernels, JupyterLab and their children
+have it, too. An audit hook sees every connection and every look-up, however it is made, and nothing can take it away.
 """
 
 import ipaddress

@@ -1,0 +1,132 @@
+"""Do the saved notebooks keep the rules of `rules.py`, and does each rule bite?"""
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from tests.conditions import ROOT
+from tests.notebooks import rules
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("rule", rules.RULES, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_keeps_the_rule(path, rule):
+    assert rule(nbformat.read(path, as_version=nbformat.NO_CONVERT)) == [], rule.__doc__
+
+
+def good_notebook():
+    cells = [new_markdown_cell(f"[The kit]({rules.repository()})")]
+    for count in range(1, 6):
+        output = new_output("execute_result", {"text/plain": str(count)}, execution_count=count)
+        cells.append(new_code_cell(str(count), execution_count=count, outputs=[output], metadata={"tags": []}))
+    for place, cell in enumerate(cells):
+        cell.id = str(place)
+    return new_notebook(cells=cells, metadata={"language_info": {"name": "python"}})
+
+
+def test_a_good_notebook_keeps_every_rule():
+    assert [rule(good_notebook()) for rule in rules.RULES] == [[]] * len(rules.RULES)
+
+
+def break_the_format(notebook):
+    notebook.cells[1].outputs[0].output_type = "unheard of"
+
+
+def add_a_large_output(notebook):
+    notebook.cells[1].outputs = [new_output("stream", text="x" * rules.LARGEST)]
+
+
+def forget_a_cell(notebook):
+    notebook.cells[3].execution_count = None
+
+
+def swap_two_cells(notebook):
+    notebook.cells[2].execution_count, notebook.cells[3].execution_count = 3, 2
+
+
+def skip_a_cell_by_tag(notebook):
+    notebook.cells[2].metadata.tags = ["nbval-skip"]
+
+
+def skip_a_cell_by_comment(notebook):
+    notebook.cells[2].source = "# NBVAL_SKIP\n2"
+
+
+def save_an_error(notebook):
+    notebook.cells[2].outputs = [new_output("error", ename="ValueError", evalue="no", traceback=[])]
+
+
+def save_a_log_line(notebook):
+    notebook.cells[2].outputs = [new_output("stream", name="stderr", text="I0000 port.cc:153] oneDNN\n")]
+
+
+def save_a_driver_line(notebook):
+    notebook.cells[2].outputs = [new_output("stream", name="stderr", text="failed call to cuInit\n")]
+
+
+def ignore_three_of_five(notebook):
+    notebook.cells[1].metadata.tags = notebook.cells[2].metadata.tags = ["nbval-ignore-output"]
+    notebook.cells[3].source = "# NBVAL_IGNORE_OUTPUT\n3"
+
+
+def keep_the_version(notebook):
+    notebook.metadata.language_info.version = "3.12.1"
+
+
+def keep_widget_states(notebook):
+    notebook.metadata.widgets = {"application/vnd.jupyter.widget-state+json": {}}
+
+
+def keep_timings(notebook):
+    notebook.cells[1].metadata.execution = {"iopub.status.busy": "now"}
+
+
+def name_a_fork(notebook):
+    name = rules.repository().rpartition("/")[2]
+    notebook.cells[1].source = f"# https://colab.research.google.com/github/somebody/{name}/blob/main/notebooks/1.ipynb"
+
+
+def name_nothing(notebook):
+    notebook.cells[0].source = "The kit"
+
+
+def write_a_long_cell(notebook):
+    notebook.cells[1].source = "\n".join(["1"] * (rules.LONGEST + 1))
+
+
+@pytest.mark.parametrize(
+    ("damage", "rule"),
+    [
+        (break_the_format, rules.is_valid),
+        (add_a_large_output, rules.is_small),
+        (forget_a_cell, rules.was_executed_in_order),
+        (swap_two_cells, rules.was_executed_in_order),
+        (skip_a_cell_by_tag, rules.skips_no_cell),
+        (skip_a_cell_by_comment, rules.skips_no_cell),
+        (save_an_error, rules.shows_no_error),
+        (save_a_log_line, rules.shows_no_tensorflow_log),
+        (save_a_driver_line, rules.shows_no_tensorflow_log),
+        (ignore_three_of_five, rules.compares_most_outputs),
+        (keep_the_version, rules.carries_no_litter),
+        (keep_widget_states, rules.carries_no_litter),
+        (keep_timings, rules.carries_no_litter),
+        (name_a_fork, rules.names_this_repository),
+        (name_nothing, rules.names_this_repository),
+        (write_a_long_cell, rules.has_short_cells),
+    ],
+    ids=lambda function: function.__name__,
+)
+def test_each_rule_bites_and_no_other_does(damage, rule):
+    notebook = good_notebook()
+    damage(notebook)
+    assert [found for found in rules.RULES if found(notebook)] == [rule]
+
+
+def test_what_is_shown_on_purpose_is_allowed():
+    notebook = good_notebook()
+    save_an_error(notebook)
+    notebook.cells[2].metadata.tags = ["raises-exception"]
+    notebook.cells[1].metadata.tags = notebook.cells[3].metadata.tags = ["nbval-ignore-output"]
+    assert [found for found in rules.RULES if found(notebook)] == []
