@@ -25,7 +25,6 @@ from tl_helpers.grid import run_grid
 from tl_helpers.provenance import save_study
 
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)
-TUNING_SEEDS = (100, 101, 102)
 WORK = Path(".tl_cache/studies")
 
 
@@ -44,6 +43,8 @@ class Study:
         Arms whose learning rate is tuned; the others have none.
     rates : tuple of float
         The rates to choose from.
+    tuning_seeds : tuple of int
+        Seeds of the runs that choose: none of `seeds`.
     budget_unit, metric : str
         What the columns ``budget`` and ``score`` mean.
     """
@@ -54,6 +55,7 @@ class Study:
     seeds: tuple[int, ...]
     tuned: tuple[str, ...] = ()
     rates: tuple[float, ...] = RATES
+    tuning_seeds: tuple[int, ...] = (100, 101, 102)
     budget_unit: str = "labels per class"
     metric: str = "accuracy in %"
 
@@ -535,9 +537,10 @@ STUDIES = {
     "street_compute": Study(
         street_compute,
         ("scratch 20", "fine_tuning 20", "scratch 200", "fine_tuning 200"),
-        (40, 75, 150, 300, 600, 1200, 2400),
+        (40, 100, 250, 600, 1500),
         SEEDS[:5],
         ("scratch 20", "fine_tuning 20", "scratch 200", "fine_tuning 200"),
+        tuning_seeds=(100, 101),
         budget_unit="updates",
     ),
     "street_feature_space": Study(
