@@ -601,7 +601,7 @@ def tune(study, name, *, n_jobs):
             study.function,
             study.tuned,
             study.budgets,
-            TUNING_SEEDS,
+            study.tuning_seeds,
             path=path,
             n_jobs=n_jobs,
             rate=rate,
