@@ -334,4 +334,270 @@ def load_street_scenes(view="photo", split="target", *, n, seed=0, target="sneak
 # ---------------------------------------------------------------- emoji
 
 
+EMOJI_STYLES = {
+    "noto": "Google's Noto, shaded flat drawings",
+    "twemoji": "Twemoji, flat drawings that fill the square",
+    "openmoji": "OpenMoji, flat drawings with a black outline",
+    "black": "OpenMoji's black line art",
+    "fluent": "Microsoft's Fluent, three-dimensional renderings",
+}
+EMOJI_LABELS = ("clean8", "group", "subgroup", "family", "animal", "food", "face")
+EMOJI_FOLDS = 10
+_EMOJI_SIZE = 64
+_EMOJI_SPLITS = ("train", "validation", "test", "all")
+_SMALLEST_SUBGROUP = 12
+
+
+@lru_cache(maxsize=1)
+def _emoji_table():
+    return read_table("emoji/emoji.csv")
+
+
+@lru_cache(maxsize=len(EMOJI_STYLES))
+def _emoji_drawings(style):
+    """Return all drawings of a style, (n, 64, 64, 4), in the order of the table."""
+    drawings = read_sheet(f"emoji/{style}.webp", len(_emoji_table()), _EMOJI_SIZE, "RGBA")
+    drawings.flags.writeable = False
+    return drawings
+
+
+def _on_white(drawings):
+    """Put drawings with alpha onto white: (n, h, w, 4) → (n, h, w, 3)."""
+    x = np.empty((*drawings.shape[:3], 3), "uint8")
+    for picture, drawing in zip(x, drawings, strict=True):
+        alpha = drawing[..., 3:].astype("uint16")
+        picture[:] = (drawing[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
+    return x
+
+
+def _resize(pictures, size):
+    """Resize square pictures of uint8, (n, h, h) or (n, h, h, 3)."""
+    from PIL import Image
+
+    if size == pictures.shape[1]:
+        return pictures
+    resized = np.empty((len(pictures), size, size, *pictures.shape[3:]), "uint8")
+    for target, picture in zip(resized, pictures, strict=True):
+        target[:] = Image.fromarray(picture).resize((size, size), Image.Resampling.LANCZOS)
+    return resized
+
+
+def load_emoji(style="noto", split="train", *, fold=0, labels="clean8", size=64):
+    """Load emoji on white: the same 1,409 concepts in five styles, which are five domains.
+
+    Within a fold no concept is in two splits, and a concept is in the same split in every style: what is learnt from
+    one style is tested on other concepts in another. The same arguments give the same concepts in the same order in
+    every style.
+
+    Parameters
+    ----------
+    style : {"noto", "twemoji", "openmoji", "black", "fluent"}
+        The domain.
+    split : {"train", "validation", "test", "all"}
+        About 73 % / 10 % / 17 % of the concepts; ``"all"`` is the three together, whatever the fold.
+    fold : int
+        0…9: which of ten divisions into splits.
+    labels : {"clean8", "group", "subgroup", "family", "animal", "food", "face"}
+        The task. ``"clean8"``: eight groups that look alike (859 concepts). ``"group"`` and ``"subgroup"``: Unicode's
+        own (all concepts; of the subgroups those of at least twelve concepts). ``"family"``: the 13 families of the
+        photographs. ``"animal"``, ``"food"``, ``"face"``: fine labels within one of the eight groups. Concepts without
+        a label are left out.
+    size : int
+        Side in pixels, 8…512. Sizes other than 64 are resampled (Lanczos).
+
+    Returns
+    -------
+    Dataset
+        ``x`` of shape ``(n, size, size, 3)``; ``masks`` where the drawing covers at least half a pixel; ``texts`` the
+        name, then keywords, separated by ``", "``; ``ids`` the code points, such as ``"1F9D1-200D-1F373"``.
+
+    Raises
+    ------
+    ValueError
+        If an argument is none of those above.
+    """
+    _check_choice("style", style, EMOJI_STYLES)
+    _check_choice("split", split, _EMOJI_SPLITS)
+    _check_choice("fold", fold, range(EMOJI_FOLDS))
+    _check_choice("labels", labels, EMOJI_LABELS)
+    if size not in range(8, 513):
+        raise ValueError(f"size must be a whole number of pixels, 8…512, not {size!r}.")
+    table = _emoji_table()
+    label = table[labels].where(table[labels] != "")
+    if labels == "subgroup":
+        label = label.where(label.map(label.value_counts()) >= _SMALLEST_SUBGROUP)
+    label_names = PHOTO_FAMILIES if labels == "family" else tuple(sorted(label.dropna().unique()))
+    chosen = label.notna() if split == "all" else label.notna() & (table[f"fold{fold}"] == split)
+    rows, table = np.flatnonzero(chosen), table[chosen]
+    drawings = _emoji_drawings(style)[rows]
+    domain = Domain(f"emoji/{style}", (size, size, 3), f"emoji on white, {EMOJI_STYLES[style]}")
+    return Dataset(
+        x=_resize(_on_white(drawings), size),
+        y=label[chosen].map(label_names.index).to_numpy("int64"),
+        domain=domain,
+        task=Task(f"emoji/{labels}", label_names),
+        split=split,
+        ids=table["codepoint"].to_numpy(str),
+        masks=_resize(drawings[..., 3], size) >= 128,
+        texts=(table["name"] + ", " + table["keywords"]).to_numpy(str),
+    )
+
+
 # ---------------------------------------------------------------- photographs
+
+
+PHOTO_FAMILIES = (
+    *("mammal", "bird", "sea animal", "bug", "fruit", "vegetable", "plant"),
+    *("building", "vehicle", "tool", "household", "music", "sport"),
+)
+PHOTO_SCENES = ("under water", "grassland", "woodland", "sand and rock", "built", "studio")
+PHOTO_LABELS = {"family": PHOTO_FAMILIES, "scene": PHOTO_SCENES}
+PHOTO_SOURCES = {
+    "gcompris": "full photographs with their surroundings (GCompris)",
+    "tuxpaint": "cut-outs on white (Tux Paint's stamps)",
+}
+PHOTO_FOLDS = 10
+_PHOTO_SPLITS = ("train", "validation", "test", "all")
+
+
+@lru_cache(maxsize=1)
+def _photo_table():
+    """Return the tables of both sources, one below the other, with a column `source`."""
+    import pandas
+
+    tables = [read_table(f"photos/{source}/photos.csv").assign(source=source) for source in PHOTO_SOURCES]
+    return pandas.concat(tables, ignore_index=True).fillna("")
+
+
+@lru_cache(maxsize=2)
+def _photo_pictures(name, size):
+    """Return the pictures of both sources with alpha, (n, size, size, 4), in the order of the table."""
+    table = _photo_table()
+    wanted = table["large"] == "yes" if name == "large" else table["large"].notna()
+    counts = table[wanted].groupby("source").size()
+    sheets = [read_sheet(f"photos/{source}/{name}.webp", counts[source], size, "RGBA") for source in PHOTO_SOURCES]
+    pictures = np.concatenate(sheets)
+    pictures.flags.writeable = False
+    return pictures
+
+
+def photo_families(minimum=5, *, source="each"):
+    """Return the families of which there are enough photographs, for the `families` of :func:`load_photos`.
+
+    Parameters
+    ----------
+    minimum : int
+        Photographs a family must have at least, all splits together.
+    source : {"each", "all", "gcompris", "tuxpaint"}
+        Where to count: in each of the two sources, in both together, or in one.
+
+    Returns
+    -------
+    tuple of str
+        In the order of ``PHOTO_FAMILIES``. The default gives five families that both sources have.
+
+    Raises
+    ------
+    ValueError
+        If `source` is none of those above.
+    """
+    _check_choice("source", source, ("each", "all", *PHOTO_SOURCES))
+    counts = _photo_table().groupby(["family", "source"]).size().unstack(fill_value=0)
+    number = {"each": counts.min(axis=1), "all": counts.sum(axis=1)}.get(source)
+    if number is None:
+        number = counts[source]
+    return tuple(family for family in PHOTO_FAMILIES if number[family] >= minimum)
+
+
+def load_photos(split="train", *, fold=0, labels="family", size=96, source="all", families=None):
+    """Load the photographs: full ones from GCompris, cut-outs from Tux Paint.
+
+    The two sources are two domains: surroundings against white, and other families. All buildings come from GCompris,
+    all fruit, vegetables, plants, vehicles and instruments from Tux Paint, so report results by source as well.
+    Photographs of one subject and of one series are never in two splits.
+
+    Parameters
+    ----------
+    split : {"train", "validation", "test", "all"}
+        About 60 % / 20 % / 20 % of each family of each source; ``"all"`` is the three together, whatever the fold.
+    fold : int
+        0…9: which of ten divisions into splits. Each photograph is in the test split of two.
+    labels : {"family", "scene"}
+        The task: what is shown (13 families, which the emoji have too), or what surrounds it (six scenes; only the 150
+        photographs from GCompris whose surroundings are plain to see).
+    size : int
+        Side in pixels, 8…512. Sizes other than 96 are resampled (Lanczos), so larger ones show no more.
+    source : {"all", "gcompris", "tuxpaint"}
+    families : sequence of str, optional
+        Only these families, in this order; see :func:`photo_families`. By default all 13.
+
+    Returns
+    -------
+    Dataset
+        ``x`` of shape ``(n, size, size, 3)``, cut-outs on white; ``masks`` for ``source="tuxpaint"``, where every
+        photograph has one, otherwise None; ``sources`` ``"gcompris"`` or ``"tuxpaint"``; ``texts`` the name, such as
+        ``"red panda"``; ``ids`` source and file, such as ``"tuxpaint/animals/birds/crow.png"``.
+
+    Raises
+    ------
+    ValueError
+        If an argument is none of those above.
+    """
+    _check_choice("split", split, _PHOTO_SPLITS)
+    _check_choice("fold", fold, range(PHOTO_FOLDS))
+    _check_choice("labels", labels, PHOTO_LABELS)
+    _check_choice("source", source, ("all", *PHOTO_SOURCES))
+    if size not in range(8, 513):
+        raise ValueError(f"size must be a whole number of pixels, 8…512, not {size!r}.")
+    if labels == "scene" and source == "tuxpaint":
+        raise ValueError(
+            "labels 'scene' need source 'gcompris' or 'all': the cut-outs of 'tuxpaint' have no surroundings."
+        )
+    label_names = PHOTO_LABELS[labels]
+    if families is not None:
+        if labels != "family":
+            raise ValueError(f"families go with labels 'family', not with {labels!r}.")
+        for family in families:
+            _check_choice("families", family, PHOTO_FAMILIES)
+        label_names = tuple(dict.fromkeys(families))
+    table = _photo_table()
+    chosen = table[labels].isin(label_names)
+    if split != "all":
+        chosen &= table[f"fold{fold}"] == split
+    if source != "all":
+        chosen &= table["source"] == source
+    name, words = ("photo", "photographs") if source == "all" else (f"photo/{source}", PHOTO_SOURCES[source])
+    pictures = _photo_pictures("photos", 96)[np.flatnonzero(chosen)]
+    return _photo_dataset(
+        pictures, table[chosen], size, Domain(name, (size, size, 3), words), labels, label_names, split
+    )
+
+
+def load_large_photos():
+    """Load the dozen photographs that are also there at 224 pixels: to show, and for an ImageNet classifier to name.
+
+    Returns
+    -------
+    Dataset
+        ``x`` of shape ``(12, 224, 224, 3)``, cut-outs on white; family, ``texts``, ``ids`` and ``sources`` as those of
+        :func:`load_photos`, without masks.
+    """
+    table = _photo_table()
+    table = table[table["large"] == "yes"]
+    domain = Domain("photo/large", (224, 224, 3), "photographs, larger")
+    return _photo_dataset(_photo_pictures("large", 224), table, 224, domain, "family", PHOTO_FAMILIES, "all")
+
+
+def _photo_dataset(pictures, table, size, domain, labels, label_names, split):
+    cut_out = domain.name == "photo/tuxpaint"
+    return Dataset(
+        x=_resize(_on_white(pictures), size),
+        y=table[labels].map(label_names.index).to_numpy("int64"),
+        domain=domain,
+        task=Task(f"photo/{labels}", label_names),
+        split=split,
+        ids=(table["source"] + "/" + table["file"]).to_numpy(str),
+        masks=_resize(pictures[..., 3], size) >= 128 if cut_out else None,
+        texts=table["name"].to_numpy(str),
+        sources=table["source"].to_numpy(str),
+    )
