@@ -54,7 +54,9 @@ class Output:
         tiles[:n] = pictures
         sheet = tiles.reshape(rows, columns, size, size, channels).swapaxes(1, 2).reshape(rows * size, -1, channels)
         path = self.folder / name
-        options = {"lossless": True, "quality": 100, "method": 6} if path.suffix == ".webp" else {"optimize": True}
+        options = {"optimize": True}
+        if path.suffix == ".webp":
+            options = {"lossless": True, "quality": 100, "method": 6, "exact": True}
         Image.fromarray(sheet.squeeze()).save(path, **options)
         if not np.array_equal(decode(path, n, size), pictures):
             sys.exit(f"{path} does not decode to the pictures that went in.")
