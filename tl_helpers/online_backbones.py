@@ -2,8 +2,11 @@
 
 import inspect
 import math
+from collections import Counter
 
 import numpy as np
+
+from tl_helpers.graph import nodes_of
 
 
 def application_names():
@@ -52,7 +55,7 @@ def build_application(name, size, weights):
 
     constructor = getattr(keras.applications, name)
     image = keras.Input((size, size, 3), name="image")
-    prepared, preprocessing = _preprocess(image, inspect.getmodule(constructor).preprocess_input)
+    prepared, preprocessing = preprocess(image, inspect.getmodule(constructor).preprocess_input)
     settings = {"include_top": False, "input_tensor": prepared, "input_shape": (size, size, 3)}
     try:
         model = constructor(weights=weights, **settings)
@@ -68,11 +71,24 @@ def build_application(name, size, weights):
     return model, preprocessing, stages_by_stride(model)
 
 
-def _preprocess(image, preprocess_input):
+def preprocess(image, preprocess_input):
     """Put what a ``preprocess_input`` function does to pixels into a layer of its own, named ``preprocess``.
 
     All of these functions are a scale and an offset per channel, some with the channels reversed: four pixels (black,
     and one with each channel at 255) tell which.
+
+    Parameters
+    ----------
+    image : keras.KerasTensor
+        RGB images ``(n, h, w, 3)``, 0…255.
+    preprocess_input : callable
+        Of a module of ``keras.applications``.
+
+    Returns
+    -------
+    prepared : keras.KerasTensor
+    preprocessing : str
+        In words, for a pixel value x.
     """
     from keras import layers, ops
 
@@ -116,29 +132,18 @@ def stages_by_stride(model):
     """
     from keras import layers
 
-    consumers_left = {}
-    for operation in model.operations:
-        for tensor in _inputs(operation):
-            consumers_left[id(tensor)] = consumers_left.get(id(tensor), 0) + 1
-    # After each operation, `open_tensors` are those computed but not yet used up. Where that is the operation's own
-    # output alone, everything later depends on nothing else that came before: one may cut there.
+    nodes = nodes_of(model)
+    readers_left = Counter(tensor for node in nodes for tensor in node.inputs)
+    # After each layer, `open_tensors` are those computed but not yet used up. Where that is the layer's own output
+    # alone, everything later depends on nothing else that came before: one may cut there.
     stages, open_tensors, learned = {}, set(), False
-    for operation in model.operations:
-        for tensor in _inputs(operation):
-            consumers_left[id(tensor)] -= 1
-            if not consumers_left[id(tensor)]:
-                open_tensors.discard(id(tensor))
-        open_tensors.add(id(operation.output))
-        learned = learned or bool(getattr(operation, "trainable_weights", []))
-        cut = isinstance(operation, layers.Layer) and not isinstance(operation, layers.ZeroPadding2D)
-        if open_tensors == {id(operation.output)} and learned and cut:
-            stride = 2 ** round(math.log2(model.input.shape[1] / operation.output.shape[1]))
-            stages[f"stride{stride}"] = operation.name
+    for node in nodes:
+        readers_left.subtract(node.inputs)
+        output = node.outputs[0]
+        open_tensors = {tensor for tensor in open_tensors if readers_left[tensor]} | {id(output)}
+        learned = learned or bool(getattr(node.layer, "trainable_weights", []))
+        can_end_stage = isinstance(node.layer, layers.Layer) and not isinstance(node.layer, layers.ZeroPadding2D)
+        if len(open_tensors) == 1 and learned and can_end_stage:
+            stride = 2 ** round(math.log2(model.input.shape[1] / output.shape[1]))
+            stages[f"stride{stride}"] = node.layer.name
     return stages
-
-
-def _inputs(operation):
-    """Return the tensors that an operation takes within its model; the input layer takes none."""
-    import keras
-
-    return [] if isinstance(operation, keras.layers.InputLayer) else keras.tree.flatten(operation.input)

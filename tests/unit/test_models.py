@@ -1,0 +1,254 @@
+"""The small network, heads, boxes, and what changes a model's input or scale without changing what it knows."""
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tl_helpers import models
+from tl_helpers.models import Backbone, box_iou, box_loss, decode_boxes, encode_boxes
+
+GREY = (28, 28, 1)
+
+
+def pictures(n, shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, *shape), "uint8")
+
+
+def identity_backbone(shape):
+    """A backbone that hands its input on as the feature map, so that a test can write the features itself."""
+    image = keras.Input(shape)
+    return Backbone(keras.Model(image, keras.layers.Identity()(image)), "identity", "x", {})
+
+
+# ---------------------------------------------------------------- the small network
+
+
+@pytest.mark.parametrize(
+    ("shape", "head", "feature_map", "parameters"),
+    [
+        # Convolutions: 5·5·c·16+16, 3·3·16·32+32, 3·3·32·64+64, 3·3·64·64+64; head: features·10+10.
+        (GREY, "average", (4, 4, 64), 416 + 4640 + 18496 + 36928 + 650),
+        (GREY, "flatten", (4, 4, 64), 416 + 4640 + 18496 + 36928 + 10250),
+        ((56, 56, 1), "average", (7, 7, 64), 416 + 4640 + 18496 + 36928 + 650),
+        ((64, 48, 3), "average", (8, 6, 64), 1216 + 4640 + 18496 + 36928 + 650),
+    ],
+)
+def test_small_cnn_shapes_and_parameters(shape, head, feature_map, parameters):
+    model = models.small_cnn(shape, 10, head=head, seed=0)
+    assert model.input.shape == (None, *shape) and model.output.shape == (None, 10)
+    assert model.get_layer("conv4").output.shape == (None, *feature_map)
+    assert model.count_params() == parameters
+
+
+def test_models_are_flat_and_named():
+    names = [layer.name for layer in models.small_cnn(GREY, 10, seed=0).layers]
+    assert names == ["image", "preprocess", "conv1", "conv2", "conv3", "conv4", "head_pool", "head"]
+    body = models.small_cnn_body(GREY, seed=0)
+    assert list(body.stages) == list(body.stages.values()) == ["conv1", "conv2", "conv3", "conv4"]
+
+
+def test_initial_weights_depend_on_the_seed_alone():
+    keras.utils.set_random_seed(1)
+    first = models.small_cnn(GREY, 10, seed=3)
+    keras.utils.set_random_seed(2)
+    again, other = models.small_cnn(GREY, 10, seed=3), models.small_cnn(GREY, 10, seed=4)
+    for layer in ("conv1", "conv2", "conv3", "conv4", "head"):
+        kernel, repeated, different = (model.get_layer(layer).get_weights()[0] for model in (first, again, other))
+        np.testing.assert_array_equal(kernel, repeated)
+        assert (kernel != different).mean() > 0.99
+
+
+def test_neither_brightness_nor_contrast_reaches_the_network():
+    model = models.small_cnn(GREY, 10, seed=0)
+    x = pictures(4, GREY).astype("float32")
+    preprocess = keras.Model(model.input, model.get_layer("preprocess").output)
+    prepared = np.asarray(preprocess(x))
+    np.testing.assert_allclose(prepared.mean(axis=(1, 2, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(prepared.std(axis=(1, 2, 3)), 1, atol=1e-3)
+    np.testing.assert_allclose(model(x * 0.5 + 40), model(x), atol=1e-4)
+
+
+# ---------------------------------------------------------------- heads
+
+
+def test_a_head_shares_the_layers_below_it():
+    body = models.small_cnn_body(GREY, seed=0)
+    classifier = models.add_class_head(body, 3, seed=0)
+    body.model.get_layer("conv1").set_weights([np.zeros((5, 5, 1, 16)), np.zeros(16)])
+    assert not classifier.get_layer("conv1").get_weights()[0].any()
+    assert classifier.output.shape == (None, 3)
+
+
+def test_average_head_forgets_positions_and_flatten_head_does_not():
+    features = np.random.default_rng(0).normal(size=(1, 4, 4, 3)).astype("float32")
+    moved = np.ascontiguousarray(features[:, ::-1])
+    average = models.add_class_head(identity_backbone((4, 4, 3)), 5, head="average", seed=0)
+    np.testing.assert_allclose(average(moved), average(features), atol=1e-6)
+    flatten = models.add_class_head(identity_backbone((4, 4, 3)), 5, head="flatten", seed=0)
+    assert np.abs(np.asarray(flatten(moved)) - np.asarray(flatten(features))).max() > 0.1
+
+
+def test_head_seeds_repeat():
+    kernels = [
+        models.add_class_head(identity_backbone((4, 4, 3)), 5, seed=seed).get_layer("head").get_weights()[0]
+        for seed in (1, 1, 2)
+    ]
+    np.testing.assert_array_equal(kernels[0], kernels[1])
+    assert (kernels[0] != kernels[2]).all()
+
+
+def test_unknown_head_is_refused():
+    with pytest.raises(ValueError, match=r"head must be one of \['average', 'flatten'\], not 'max'"):
+        models.add_class_head(identity_backbone((4, 4, 3)), 5, head="max", seed=0)
+
+
+def test_box_head_predicts_five_numbers_per_cell():
+    detector = models.add_box_head(models.small_cnn_body((56, 56, 1), seed=0), seed=0)
+    assert detector.output.shape == (None, 7, 7, 5)
+    assert detector.layers[-1].name == "head"
+
+
+# ---------------------------------------------------------------- parts of models
+
+
+def test_body_of_cuts_where_told_and_shares_weights():
+    model = models.small_cnn(GREY, 10, seed=0)
+    whole, part = models.body_of(model), models.body_of(model, "conv2")
+    assert whole.model.output.shape == (None, 4, 4, 64) and list(whole.stages) == ["conv1", "conv2", "conv3", "conv4"]
+    assert part.model.output.shape == (None, 7, 7, 32) and list(part.stages) == ["conv1", "conv2"]
+    assert part.model.get_layer("conv2") is model.get_layer("conv2")
+
+
+def test_body_of_a_layer_that_is_not_there():
+    with pytest.raises(ValueError, match="conv9"):
+        models.body_of(models.small_cnn(GREY, 10, seed=0), "conv9")
+
+
+def test_adapt_input_from_grey_to_colour_and_back_keeps_the_answer():
+    grey = models.small_cnn_body(GREY, seed=0)
+    x = pictures(3, GREY)
+    expected = np.asarray(grey.model(x))
+    colour = models.adapt_input(grey, (28, 28, 3))
+    np.testing.assert_allclose(colour.model(np.repeat(x, 3, axis=3)), expected, atol=1e-4)
+    np.testing.assert_allclose(models.adapt_input(colour, GREY).model(x), expected, atol=1e-4)
+
+
+def test_adapt_input_to_another_size_keeps_the_weights_but_as_a_copy():
+    old = models.small_cnn_body(GREY, seed=0)
+    new = models.adapt_input(old, (56, 40, 1))
+    assert new.model.output.shape == (None, 7, 5, 64)
+    for name in old.stages.values():
+        for before, after in zip(
+            old.model.get_layer(name).get_weights(), new.model.get_layer(name).get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(before, after)
+    new.model.get_layer("conv1").set_weights([np.zeros((5, 5, 1, 16)), np.zeros(16)])
+    assert old.model.get_layer("conv1").get_weights()[0].any()
+
+
+def test_rescaled_activations_have_the_target_and_leave_the_function_unchanged():
+    model = models.small_cnn(GREY, 10, seed=0)
+    for number in range(1, 5):
+        kernel, bias = model.get_layer(f"conv{number}").get_weights()
+        model.get_layer(f"conv{number}").set_weights([kernel * 1.7, bias + 0.1])
+    x = pictures(64, GREY)
+    expected = np.asarray(model(x))
+    models.rescale_activations(model, x, target=0.3)
+    np.testing.assert_allclose(model(x), expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+    for name in ("conv1", "conv2", "conv3", "conv4"):
+        activations = np.asarray(keras.Model(model.input, model.get_layer(name).output)(x))
+        assert activations.std() == pytest.approx(0.3, rel=1e-3)
+
+
+def test_source_models_know_their_labels_and_unknown_ones_are_refused():
+    assert models.load_source_model("street_garments").output.shape == (None, 10)
+    assert models.load_source_model("street_families").output.shape == (None, 5)
+    assert models.load_source_model("street_colour").input.shape == (None, 28, 28, 3)
+    with pytest.raises(ValueError, match=r"street_garments.*not 'street'"):
+        models.load_source_model("street")
+
+
+# ---------------------------------------------------------------- boxes
+
+
+def test_encode_boxes_by_hand():
+    boxes = [[8, 16, 24, 32], [0, 0, 10, 6], [40, 48, 72, 64]]
+    # Cells of 8 pixels, 7 × 7 of them. The last box's centre, (56, 56), lies on the picture's border and belongs to the
+    # last cell.
+    expected = [[3 * 7 + 2, 0, 0, 2, 2], [0, 0.625, 0.375, 1.25, 0.75], [6 * 7 + 6, 1, 1, 4, 2]]
+    encoded = encode_boxes(boxes, 7, 8)
+    assert encoded.dtype == np.float32
+    np.testing.assert_array_equal(encoded, np.float32(expected))
+
+
+coordinate = st.floats(0, 56, width=32)
+
+
+@given(st.lists(st.tuples(coordinate, coordinate, coordinate, coordinate), min_size=1, max_size=5))
+def test_decoding_an_encoded_box_gives_the_box(corners):
+    corners = np.array(corners).reshape(-1, 2, 2)
+    boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+    output = np.zeros((len(boxes), 49, 5), "float32")
+    for cells, (index, *rest) in zip(output, encode_boxes(boxes, 7, 8), strict=True):
+        cells[int(index)] = [1, *rest]
+    np.testing.assert_allclose(decode_boxes(output.reshape(-1, 7, 7, 5), 8), boxes, atol=1e-4)
+
+
+def test_decode_boxes_in_a_map_that_is_not_square_and_with_a_negative_size():
+    output = np.zeros((1, 2, 3, 5))
+    output[0, 1, 2] = [4, 0.5, 0.25, -1, 2]
+    np.testing.assert_array_equal(decode_boxes(output, 10), [[25, 2.5, 25, 22.5]])
+
+
+def test_box_iou_by_hand():
+    a = [[0, 0, 2, 2], [0, 0, 2, 2], [0, 0, 2, 2], [0, 0, 2, 2], [1, 1, 1, 1]]
+    b = [[0, 0, 2, 2], [1, 0, 3, 2], [0, 0, 1, 1], [2, 2, 4, 4], [1, 1, 1, 1]]
+    np.testing.assert_allclose(box_iou(a, b), [1, 1 / 3, 1 / 4, 0, 0], rtol=1e-15)
+
+
+side = st.floats(0.5, 20)
+box = st.tuples(st.floats(-20, 20), st.floats(-20, 20), side, side).map(
+    lambda each: np.array([[each[0], each[1], each[0] + each[2], each[1] + each[3]]])
+)
+
+
+@given(box, box, st.floats(-10, 10), st.floats(0.5, 10))
+def test_box_iou_is_symmetric_and_does_not_mind_shift_or_scale(a, b, shift, scale):
+    iou = box_iou(a, b)
+    assert 0 <= iou[0] <= 1
+    np.testing.assert_allclose(box_iou(b, a), iou, atol=1e-12)
+    np.testing.assert_allclose(box_iou(a * scale + shift, b * scale + shift), iou, atol=1e-6)
+    np.testing.assert_allclose(box_iou(a, a), 1, atol=1e-9)
+
+
+def test_box_loss_by_hand():
+    logits = np.array([0.0, 1.0, 2.0, 3.0])
+    output = np.zeros((1, 2, 2, 5), "float32")
+    output[0, :, :, 0] = logits.reshape(2, 2)
+    output[0, 1, 0, 1:] = [0.5, 0.5, 1.0, 2.0]
+    target = np.float32([[2, 0.25, 0.75, 1.5, 1.0]])  # the third cell; L1 distance .25 + .25 + .5 + 1
+    expected = np.log(np.exp(logits).sum()) - 2.0 + 2.0
+    np.testing.assert_allclose(box_loss(target, output), [expected], rtol=1e-6)
+
+
+def test_box_loss_of_a_certain_and_exact_prediction_is_zero():
+    boxes = np.float32([[4, 8, 30, 20], [32, 32, 56, 56]])
+    targets = encode_boxes(boxes, 7, 8)
+    output = np.zeros((2, 49, 5), "float32")
+    for cells, (index, *rest) in zip(output, targets, strict=True):
+        cells[int(index)] = [100, *rest]
+    np.testing.assert_allclose(box_loss(targets, output.reshape(2, 7, 7, 5)), 0, atol=1e-6)
+
+
+def test_box_loss_trains_a_detector():
+    detector = models.add_box_head(models.small_cnn_body((28, 28, 1), seed=0), seed=0)
+    x = np.zeros((16, 28, 28, 1), "uint8")
+    left, top = np.random.default_rng(0).integers(0, 20, (2, 16))
+    for picture, i, j in zip(x, top, left, strict=True):
+        picture[i : i + 8, j : j + 8] = 255
+    boxes = np.stack([left, top, left + 8, top + 8], axis=1)
+    detector.compile(keras.optimizers.Adam(3e-3), loss=box_loss)
+    detector.fit(np.tile(x, (60, 1, 1, 1)), np.tile(encode_boxes(boxes, 4, 7), (60, 1)), batch_size=16, verbose=0)
+    assert box_iou(boxes, decode_boxes(detector.predict(x, verbose=0), 7)).mean() > 0.5
