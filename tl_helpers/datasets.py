@@ -187,6 +187,36 @@ def sample_budget(data, per_class, *, seed):
     return data.subset(np.stack(columns, axis=1).ravel())
 
 
+def keep_classes(data, names):
+    """Keep the examples of some classes and number these anew, in the order given.
+
+    Parameters
+    ----------
+    data : Dataset
+    names : sequence of str
+        Names of classes of `data`.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    ValueError
+        If `data` has no such class.
+    """
+    for name in names:
+        if name not in data.label_names:
+            raise ValueError(
+                f"There is no class {name!r} in {data.task.name}; there are {', '.join(data.label_names)}."
+            )
+    new = np.full(len(data.label_names), -1)
+    new[[data.label_names.index(name) for name in names]] = np.arange(len(names))
+    kept = data.subset(new[data.y] >= 0)
+    task = dataclasses.replace(data.task, label_names=tuple(names))
+    return dataclasses.replace(kept, y=new[kept.y].astype("int64"), task=task)
+
+
 # ---------------------------------------------------------------- street
 
 
