@@ -32,6 +32,7 @@ from tl_helpers.grid import run_grid
 from tl_helpers.provenance import save_study
 
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)
+FEWER_RATES = (1e-3, 3e-3, 1e-2)
 WORK = Path(".tl_cache/studies")
 
 
@@ -110,7 +111,7 @@ def emoji_labels(arm, budget, seed, *, rate=None, split="test"):
         backbone = _backbone(size)
         classifier = probe(extract_features(backbone, labelled.x), labelled.y)
         return {"score": 100 * classifier.score(extract_features(backbone, test.x), test.y)}
-    updates = 1600 if arm == "scratch_longer" else 400
+    updates = 1200 if arm == "scratch_longer" else 300
     model = small_cnn(labelled.x.shape[1:], len(labelled.label_names), seed=seed)
     fit_transfer(model, labelled, strategy="scratch", learning_rate=rate, updates=updates, seed=seed)
     return {"score": 100 * accuracy(model, test), "learning_rate": rate, "updates": updates}
@@ -119,9 +120,9 @@ def emoji_labels(arm, budget, seed, *, rate=None, split="test"):
 # ---------------------------------------------------------------- notebook 01: labels and seconds
 
 
-@lru_cache(maxsize=4)
-def _street_pools(view, split):
-    return load_street(view, "target"), load_street(view, split)
+@lru_cache(maxsize=2)
+def _street_pools(view, split, size=28):
+    return load_street(view, "target", size=size), load_street(view, split, size=size)
 
 
 def street_labels(arm, budget, seed, *, rate=None, split="test"):
@@ -242,8 +243,8 @@ def street_feature_space(arm, budget, seed, *, rate=None, split="test"):
     from tl_helpers.models import adapt_input, add_class_head, body_of, load_source_model, small_cnn_body
     from tl_helpers.training import accuracy, fit_transfer
 
-    labelled = sample_budget(load_street("photo", "target", size=56), budget, seed=seed)
-    test = load_street("photo", split, size=56)
+    target, test = _street_pools("photo", split, size=56)
+    labelled = sample_budget(target, budget, seed=seed)
     if arm == "shrink":
         labelled, test = shrink_to_colour(labelled), shrink_to_colour(test)
     bodies = {
@@ -398,7 +399,7 @@ def street_boxes(arm, budget, seed, *, rate=None, split="test"):
 
     Parameters
     ----------
-    arm : {"scratch", "scratch_longer", "fine_tuning", "linear_probing"}
+    arm : {"scratch", "scratch_longer", "fine_tuning"}
     budget : int
         Labelled scenes.
     seed : int
@@ -513,52 +514,62 @@ def _garment_probabilities(split):
 SEEDS = tuple(range(10))
 STUDIES = {
     "emoji_labels": Study(
-        emoji_labels, ("scratch", "scratch_longer", "features"), (5, 10, 20, 40), SEEDS, ("scratch", "scratch_longer")
+        emoji_labels,
+        arms=("scratch", "scratch_longer", "features"),
+        budgets=(5, 10, 20, 40),
+        seeds=SEEDS,
+        tuned=("scratch", "scratch_longer"),
+        rates=FEWER_RATES,
+        tuning_seeds=(100, 101),
     ),
     "street_labels": Study(
         street_labels,
-        ("forest", "pixels", "scratch", "scratch_longer", "linear_probing", "fine_tuning"),
-        (5, 10, 20, 50, 200),
-        SEEDS,
-        ("scratch", "scratch_longer", "linear_probing", "fine_tuning"),
+        arms=("forest", "pixels", "scratch", "scratch_longer", "linear_probing", "fine_tuning"),
+        budgets=(5, 10, 20, 50, 200),
+        seeds=SEEDS,
+        tuned=("scratch", "scratch_longer", "linear_probing", "fine_tuning"),
     ),
     "street_compute": Study(
         street_compute,
-        ("scratch 20", "fine_tuning 20", "scratch 200", "fine_tuning 200"),
-        (40, 100, 250, 600, 1500),
-        SEEDS[:5],
-        ("scratch 20", "fine_tuning 20", "scratch 200", "fine_tuning 200"),
+        arms=("scratch 20", "fine_tuning 20", "scratch 200", "fine_tuning 200"),
+        budgets=(40, 100, 250, 600, 1500),
+        seeds=SEEDS[:5],
+        tuned=("scratch 20", "fine_tuning 20", "scratch 200", "fine_tuning 200"),
         tuning_seeds=(100, 101),
         budget_unit="updates",
     ),
     "street_feature_space": Study(
         street_feature_space,
-        ("scratch", "shrink", "sum_kernel"),
-        (5, 10, 20, 50, 200),
-        SEEDS,
-        ("scratch", "shrink", "sum_kernel"),
+        arms=("scratch", "shrink", "sum_kernel"),
+        budgets=(5, 20, 50, 200),
+        seeds=SEEDS,
+        tuned=("scratch", "shrink", "sum_kernel"),
+        rates=FEWER_RATES,
+        tuning_seeds=(100, 101),
     ),
     "photos_from_emoji": Study(
         photos_from_emoji,
-        ("photos", "emoji", "emoji_per_domain", "pooled", "per_domain_weighted"),
-        (2, 5, 10),
-        tuple(range(20)),
+        arms=("photos", "emoji", "emoji_per_domain", "pooled", "per_domain_weighted"),
+        budgets=(2, 5, 10),
+        seeds=tuple(range(20)),
         metric="mean recall in %",
     ),
     "street_boxes": Study(
         street_boxes,
-        ("scratch", "scratch_longer", "linear_probing", "fine_tuning"),
-        (25, 50, 100, 200, 400),
-        SEEDS,
-        ("scratch", "scratch_longer", "linear_probing", "fine_tuning"),
+        arms=("scratch", "scratch_longer", "fine_tuning"),
+        budgets=(25, 100, 400),
+        seeds=SEEDS,
+        tuned=("scratch", "scratch_longer", "fine_tuning"),
+        rates=FEWER_RATES,
+        tuning_seeds=(100, 101),
         budget_unit="labelled scenes",
         metric="mean IoU in %",
     ),
     "street_rare": Study(
         street_rare,
-        ("as_is", "known_prior", "estimated_prior"),
-        (1, 2, 5, 10, 50),
-        SEEDS,
+        arms=("as_is", "known_prior", "estimated_prior"),
+        budgets=(1, 2, 5, 10, 50),
+        seeds=SEEDS,
         budget_unit="times rarer",
     ),
 }
