@@ -1,0 +1,118 @@
+"""The stored studies are complete, honest about rates and budgets, and their runs can be made again."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tl_helpers import studies
+from tl_helpers.datasets import keep_classes, load_street
+from tl_helpers.files import read_verified
+from tl_helpers.provenance import load_study, study_provenance
+
+
+@pytest.fixture(params=sorted(studies.STUDIES))
+def name(request):
+    return request.param
+
+
+def test_every_combination_was_run_once_and_the_scores_make_sense(name):
+    study, runs = studies.STUDIES[name], load_study(name)
+    found = list(zip(runs["arm"], runs["budget"], runs["seed"], strict=True))
+    assert sorted(found) == sorted((a, b, s) for a in study.arms for b in study.budgets for s in study.seeds)
+    assert runs["score"].between(0, 100).all() and len(study.seeds) >= 5
+
+
+def test_every_tuned_arm_has_its_own_rate_from_the_offer(name):
+    study, spec, runs = studies.STUDIES[name], study_provenance(name)["spec"], load_study(name)
+    expected = {f"{arm}/{budget}" for arm in study.tuned for budget in study.budgets}
+    assert set(spec["rates"]) == expected and set(spec["rates"].values()) <= set(study.rates)
+    assert not set(study.seeds) & set(study.tuning_seeds)
+    for arm, budget in ((arm, budget) for arm in study.tuned for budget in study.budgets):
+        used = runs[(runs["arm"] == arm) & (runs["budget"] == budget)]["learning_rate"]
+        assert set(used) == {spec["rates"][f"{arm}/{budget}"]}
+
+
+def test_all_arms_get_the_same_updates_save_those_named_longer(name):
+    study, runs = studies.STUDIES[name], load_study(name)
+    if not study.tuned:
+        pytest.skip("no arm of this study is trained by gradient")
+    trained = runs[runs["arm"].isin(study.tuned)]
+    longer = trained["arm"].str.endswith("_longer")
+    for _, rows in trained[~longer].groupby("budget"):
+        assert rows["updates"].nunique() == 1
+        assert (
+            trained[longer & (trained["budget"] == rows["budget"].iloc[0])]["updates"] == 4 * rows["updates"].iloc[0]
+        ).all()
+
+
+@pytest.mark.parametrize(("arm", "budget"), [("as_is", 10), ("known_prior", 10), ("estimated_prior", 50)])
+def test_stored_runs_come_out_again(arm, budget):
+    stored = load_study("street_rare").set_index(["arm", "budget", "seed"])["score"]
+    assert studies.street_rare(arm, budget, 3)["score"] == pytest.approx(stored[arm, budget, 3], abs=0.5)
+
+
+def test_a_stored_fine_tuning_run_comes_out_again_within_the_spread_of_its_seeds():
+    runs = load_study("street_labels").set_index(["arm", "budget", "seed"])
+    stored = runs.loc[("fine_tuning", 5)]
+    again = studies.street_labels("fine_tuning", 5, 0, rate=stored["learning_rate"].iloc[0])
+    assert again["score"] == pytest.approx(stored["score"][0], abs=3 * stored["score"].std())
+
+
+def test_the_source_models_are_as_good_as_stored():
+    from tl_helpers.models import SOURCE_MODELS, load_source_model
+    from tl_helpers.training import accuracy
+
+    stored = json.loads(read_verified("weights/street_models.json"))
+    assert set(stored) == set(SOURCE_MODELS)
+    for name, (input_shape, labels) in SOURCE_MODELS.items():
+        test = load_street("photo", "test", labels=labels, colour=input_shape[-1] == 3)
+        assert accuracy(load_source_model(name), test) == pytest.approx(stored[name]["test_accuracy"], abs=0.002)
+
+
+def test_rare_shares_have_the_ratio_asked_for():
+    shares = studies.rare_shares(50, 10, np.random.default_rng(0))
+    assert shares.sum() == pytest.approx(1) and shares.max() / shares.min() == pytest.approx(50)
+    np.testing.assert_allclose(studies.rare_shares(1, 4, np.random.default_rng(0)), 0.25)
+
+
+def test_shrinking_averages_and_repeats():
+    data = load_street("photo", "test", n=2, size=56)
+    small = studies.shrink_to_colour(data)
+    assert small.x.shape == (2, 28, 28, 3) and (small.x[..., 0] == small.x[..., 2]).all()
+    assert small.x[0, 3, 4, 0] == np.round(data.x[0, 6:8, 8:10].mean())
+
+
+def test_keeping_classes_numbers_them_anew():
+    data = load_street("plain", "test", n=200)
+    kept = keep_classes(data, ("bag", "coat"))
+    assert kept.label_names == ("bag", "coat") and len(kept) == np.isin(data.y, [4, 8]).sum()
+    assert (data.y[np.isin(data.ids, kept.ids)] == np.array([8, 4])[kept.y]).all()
+    with pytest.raises(ValueError, match="no class 'hat'"):
+        keep_classes(data, ("hat",))
+
+
+@pytest.mark.parametrize("arm", ["photos", "emoji", "emoji_per_domain", "pooled", "per_domain_weighted"])
+def test_every_way_to_use_the_emoji_separates_what_is_separable(arm):
+    random = np.random.default_rng(0)
+    centres = np.array([[3.0, 0.0], [-3.0, 0.0]])
+    labels = np.repeat([0, 1], 30)
+    photos, emoji = (centres[labels] + 0.3 * random.normal(size=(60, 2)) for _ in range(2))
+    predicted = studies.predict_photos(arm, (emoji, labels), (photos[::6], labels[::6]), photos, photos)
+    assert (predicted == labels).all()
+
+
+def test_standardising_per_domain_undoes_a_shift_that_fools_the_plain_classifier():
+    random = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 30)
+    emoji = np.stack([6.0 * labels - 3, np.zeros(60)], 1) + 0.3 * random.normal(size=(60, 2))
+    photos = emoji + np.array([20.0, 0.0])
+    arguments = ((emoji, labels), (photos[::6], labels[::6]), photos, photos)
+    assert (studies.predict_photos("emoji", *arguments) == labels).mean() == 0.5
+    assert (studies.predict_photos("emoji_per_domain", *arguments) == labels).all()
+
+
+def test_an_unknown_study_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        studies.main(["nothing"])
+    assert "no such study: nothing" in capsys.readouterr().err
