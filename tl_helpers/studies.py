@@ -531,10 +531,10 @@ STUDIES = {
     ),
     "street_compute": Study(
         street_compute,
-        arms=("scratch 20", "fine_tuning 20", "scratch 200", "fine_tuning 200"),
+        arms=("scratch 20", "fine_tuning 20", "scratch 500", "fine_tuning 500"),
         budgets=(40, 100, 250, 600, 1500),
         seeds=SEEDS[:5],
-        tuned=("scratch 20", "fine_tuning 20", "scratch 200", "fine_tuning 200"),
+        tuned=("scratch 20", "fine_tuning 20", "scratch 500", "fine_tuning 500"),
         tuning_seeds=(100, 101),
         budget_unit="updates",
     ),
