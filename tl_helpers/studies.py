@@ -31,7 +31,7 @@ from tl_helpers.files import data_folder
 from tl_helpers.grid import run_grid
 from tl_helpers.provenance import save_study
 
-RATES = (3e-4, 1e-3, 3e-3, 1e-2)
+RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 FEWER_RATES = (1e-3, 3e-3, 1e-2)
 WORK = Path(".tl_cache/studies")
 
@@ -111,7 +111,7 @@ def emoji_labels(arm, budget, seed, *, rate=None, split="test"):
         backbone = _backbone(size)
         classifier = probe(extract_features(backbone, labelled.x), labelled.y)
         return {"score": 100 * classifier.score(extract_features(backbone, test.x), test.y)}
-    updates = 1200 if arm == "scratch_longer" else 300
+    updates = 800 if arm == "scratch_longer" else 200
     model = small_cnn(labelled.x.shape[1:], len(labelled.label_names), seed=seed)
     fit_transfer(model, labelled, strategy="scratch", learning_rate=rate, updates=updates, seed=seed)
     return {"score": 100 * accuracy(model, test), "learning_rate": rate, "updates": updates}
@@ -254,8 +254,8 @@ def street_feature_space(arm, budget, seed, *, rate=None, split="test"):
     }
     model = add_class_head(bodies[arm](), len(labelled.label_names), seed=seed)
     strategy = "scratch" if arm == "scratch" else "fine_tuning"
-    fit_transfer(model, labelled, strategy=strategy, learning_rate=rate, updates=300, seed=seed)
-    return {"score": 100 * accuracy(model, test), "learning_rate": rate, "updates": 300}
+    fit_transfer(model, labelled, strategy=strategy, learning_rate=rate, updates=200, seed=seed)
+    return {"score": 100 * accuracy(model, test), "learning_rate": rate, "updates": 200}
 
 
 def shrink_to_colour(data):
@@ -426,7 +426,7 @@ def street_boxes(arm, budget, seed, *, rate=None, split="test"):
 
     scenes = load_street_scenes("photo", "target", n=budget, seed=seed)
     test = load_street_scenes("photo", split, n=500, seed=seed)
-    strategy, updates = arm.removesuffix("_longer"), 1200 if arm == "scratch_longer" else 300
+    strategy, updates = arm.removesuffix("_longer"), 1000 if arm == "scratch_longer" else 250
     if strategy == "scratch":
         body = small_cnn_body((56, 56, 1), seed=seed)
     else:
@@ -516,7 +516,7 @@ STUDIES = {
     "emoji_labels": Study(
         emoji_labels,
         arms=("scratch", "scratch_longer", "features"),
-        budgets=(5, 10, 20, 40),
+        budgets=(5, 20, 40),
         seeds=SEEDS,
         tuned=("scratch", "scratch_longer"),
         rates=FEWER_RATES,
@@ -541,7 +541,7 @@ STUDIES = {
     "street_feature_space": Study(
         street_feature_space,
         arms=("scratch", "shrink", "sum_kernel"),
-        budgets=(5, 20, 50, 200),
+        budgets=(5, 20, 200),
         seeds=SEEDS,
         tuned=("scratch", "shrink", "sum_kernel"),
         rates=FEWER_RATES,
@@ -557,7 +557,7 @@ STUDIES = {
     "street_boxes": Study(
         street_boxes,
         arms=("scratch", "scratch_longer", "fine_tuning"),
-        budgets=(25, 100, 400),
+        budgets=(50, 200),
         seeds=SEEDS,
         tuned=("scratch", "scratch_longer", "fine_tuning"),
         rates=FEWER_RATES,
