@@ -535,6 +535,7 @@ STUDIES = {
         budgets=(40, 100, 250, 600, 1500),
         seeds=SEEDS[:5],
         tuned=("scratch 20", "fine_tuning 20", "scratch 500", "fine_tuning 500"),
+        rates=FEWER_RATES,
         tuning_seeds=(100, 101),
         budget_unit="updates",
     ),
