@@ -119,7 +119,7 @@ def curves(table, *, x, xlabel, ylabel, title, names=None, logarithmic=True, axi
     -------
     matplotlib.figure.Figure
     """
-    figure, axis = plt.subplots(figsize=(6.5, 4), layout="constrained") if axis is None else (axis.figure, axis)
+    figure, axis = plt.subplots(figsize=(8.5, 4), layout="constrained") if axis is None else (axis.figure, axis)
     names = names or {arm: arm for arm in table["arm"].unique()}
     for number, (arm, name) in enumerate(names.items()):
         rows = table[table["arm"] == arm].sort_values(x)
@@ -135,7 +135,7 @@ def curves(table, *, x, xlabel, ylabel, title, names=None, logarithmic=True, axi
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.set_title(title, fontsize=11, loc="left", wrap=True)
     axis.grid(alpha=0.25)
-    axis.legend(frameon=False, fontsize=9, title=_count_words(table["n"]), title_fontsize=8)
+    _legend_beside(axis, table["n"])
     return figure
 
 
@@ -156,7 +156,7 @@ def differences(table, *, ylabel, xlabel, title, guess=None, axis=None):
     -------
     matplotlib.figure.Figure
     """
-    figure, axis = plt.subplots(figsize=(6.5, 3.4), layout="constrained") if axis is None else (axis.figure, axis)
+    figure, axis = plt.subplots(figsize=(7.5, 3.2), layout="constrained") if axis is None else (axis.figure, axis)
     positions = np.arange(len(table))
     spread = [table["difference"] - table["low"], table["high"] - table["difference"]]
     axis.axhline(0, color="black", linewidth=1)
@@ -169,7 +169,7 @@ def differences(table, *, ylabel, xlabel, title, guess=None, axis=None):
     axis.set(ylabel=ylabel, xlabel=xlabel)
     axis.set_title(title, fontsize=11, loc="left", wrap=True)
     axis.grid(alpha=0.25, axis="y")
-    axis.legend(frameon=False, fontsize=9, title=_count_words(table["n"]), title_fontsize=8)
+    _legend_beside(axis, table["n"])
     return figure
 
 
@@ -223,6 +223,12 @@ def confusion(counts, label_names, *, title, axis=None):
     axis.set(xlabel="predicted (% of the true class)", ylabel="true class (n)")
     axis.set_title(title, fontsize=11, loc="left", wrap=True)
     return figure
+
+
+def _legend_beside(axis, counts):
+    """Put the legend to the right of the axes, where it hides no point, with n as its title."""
+    settings = {"frameon": False, "fontsize": 9, "title_fontsize": 8, "alignment": "left"}
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), title=_count_words(counts), **settings)
 
 
 def _count_words(counts):
