@@ -27,9 +27,9 @@ from tl_helpers.datasets import (
     load_street_scenes,
     sample_budget,
 )
-from tl_helpers.files import data_folder
+from tl_helpers.files import atomic_path, data_folder
 from tl_helpers.grid import run_grid
-from tl_helpers.provenance import save_study
+from tl_helpers.provenance import load_study, save_study
 
 RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 FEWER_RATES = (1e-3, 3e-3, 1e-2)
@@ -657,8 +657,37 @@ def run_study(name, *, n_jobs=2):
     return runs
 
 
+def overview():
+    """Draw the README's figure from the stored results into ``data/results/overview.png``."""
+    import matplotlib.pyplot as plt
+
+    from tl_helpers.experiments import confidence_interval
+    from tl_helpers.plots import curves
+
+    panels = [
+        (
+            "emoji_labels",
+            "Emoji, eight groups: ImageNet features\nor a small network from scratch",
+            {"features": "frozen ImageNet features", "scratch": "from scratch"},
+        ),
+        (
+            "street_labels",
+            "Garments in line drawings: fine-tuned\nfrom photographs, or from scratch",
+            {"fine_tuning": "fine-tuned", "scratch": "from scratch", "forest": "random forest, pixels"},
+        ),
+    ]
+    figure, axes = plt.subplots(1, 2, figsize=(12.5, 3.8), layout="constrained")
+    for axis, (name, title, arms) in zip(axes, panels, strict=True):
+        table = confidence_interval(load_study(data_folder() / f"results/{name}.csv"))
+        settings = {"xlabel": "labels per class", "ylabel": "test accuracy (%)", "title": title, "names": arms}
+        curves(table, x="budget", axis=axis, **settings)
+    with atomic_path(data_folder() / "results/overview.png") as path:
+        figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
 def main(arguments=None):
-    """Run the studies named on the command line, or all."""
+    """Run the studies named on the command line, or all, and draw the overview."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(STUDIES)}")
     parser.add_argument("--jobs", type=int, default=2, help="worker processes (default 2)")
@@ -670,6 +699,8 @@ def main(arguments=None):
         print(f"{name}: {STUDIES[name].function.__doc__.splitlines()[0]}")
         runs = run_study(name, n_jobs=options.jobs)
         print(runs.groupby(["arm", "budget"], sort=False)["score"].mean().unstack().round(1).to_string())
+    overview()
+    print("Now list the new files: python data/build/checksums.py")
 
 
 if __name__ == "__main__":
