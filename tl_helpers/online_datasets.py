@@ -1,0 +1,64 @@
+"""What other pictures are there, for those who have a network? Those of ``keras.datasets``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tl_helpers.datasets import Dataset, Domain, Task
+
+ONLINE_DATASETS = {
+    "mnist": tuple("0123456789"),
+    "fashion_mnist": (
+        *("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
+    ),
+    "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+}
+
+
+def load_online(name, split="train", *, online=False):
+    """Load a data set of ``keras.datasets``, which Keras downloads into its own folder, ``~/.keras``.
+
+    Parameters
+    ----------
+    name : {"mnist", "fashion_mnist", "cifar10"}
+    split : {"train", "test"}
+        As published.
+    online : bool
+        Must be True: the kit never uses the network unasked.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    ValueError
+        If there is no such data set or split, or `online` is False; the message names what works without a network.
+    ConnectionError
+        If Keras cannot download it.
+    """
+    if name not in ONLINE_DATASETS:
+        raise ValueError(f"name must be one of {', '.join(map(repr, ONLINE_DATASETS))}, not {name!r}.")
+    if split not in ("train", "test"):
+        raise ValueError(f"split must be 'train' or 'test', not {split!r}.")
+    if not online:
+        raise ValueError(
+            f"{name!r} does not come with the kit: Keras would have to download it. Say online=True to allow that, or "
+            f"use load_street(), load_emoji() or load_photos(), which work without a network."
+        )
+    import keras
+
+    try:
+        train, test = getattr(keras.datasets, name).load_data()
+    except Exception as error:  # Keras raises a bare Exception when a download fails.
+        if "URL fetch failure" not in str(error):
+            raise
+        raise ConnectionError(
+            f"Keras could not download {name!r} ({error}). Without a network use load_street(), load_emoji() or "
+            f"load_photos(), which come with the kit."
+        ) from error
+    x, y = train if split == "train" else test
+    x = x.reshape(*x.shape[:3], -1).astype("uint8")
+    domain = Domain(f"online/{name}", x.shape[1:], "as keras.datasets publishes it")
+    ids = np.array([f"{name}/{split}/{number}" for number in range(len(x))])
+    return Dataset(x, y.astype("int64").ravel(), domain, Task(f"online/{name}", ONLINE_DATASETS[name]), split, ids)
