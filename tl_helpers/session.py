@@ -140,11 +140,11 @@ def _device_rows():
     accelerators = tf.config.list_physical_devices("GPU")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     free = shutil.disk_usage(os.getcwd()).free / 1e9
-    pace = _speed_probe() / _REFERENCE_SECONDS
+    pace = max(_speed_probe() / _REFERENCE_SECONDS, 0.3)  # starting up does not shrink with the arithmetic
     return [
         ("device", True, f"{len(accelerators)} GPU" if accelerators else f"no GPU (none is needed), {cores} CPU cores"),
         ("disk", True, f"{free:.0f} GB free"),
-        ("expected time", True, f"about {max(pace, 0.1):.1f} times the minutes that the course map gives"),
+        ("expected time", True, f"{pace:.1f} minutes for notebook 00, {3 * pace:.0f} for most others"),
     ]
 
 
