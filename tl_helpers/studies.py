@@ -536,7 +536,7 @@ STUDIES = {
         seeds=SEEDS[:5],
         tuned=("scratch 20", "fine_tuning 20", "scratch 500", "fine_tuning 500"),
         rates=FEWER_RATES,
-        tuning_seeds=(100, 101),
+        tuning_seeds=(100,),
         budget_unit="updates",
     ),
     "street_feature_space": Study(
@@ -546,7 +546,7 @@ STUDIES = {
         seeds=SEEDS,
         tuned=("scratch", "shrink", "sum_kernel"),
         rates=FEWER_RATES,
-        tuning_seeds=(100, 101),
+        tuning_seeds=(100,),
     ),
     "photos_from_emoji": Study(
         photos_from_emoji,
@@ -562,7 +562,7 @@ STUDIES = {
         seeds=SEEDS,
         tuned=("scratch", "scratch_longer", "fine_tuning"),
         rates=FEWER_RATES,
-        tuning_seeds=(100, 101),
+        tuning_seeds=(100,),
         budget_unit="labelled scenes",
         metric="mean IoU in %",
     ),
