@@ -61,17 +61,17 @@ class Exercise:
 
 
 EXERCISES = {
-    "00-budget": Exercise(
-        answer="smaller",
+    "00-patience": Exercise(
+        answer="scratch_longer",
         feedback={
-            "larger": "Look at the figure of paired differences from left to right: do the points rise or fall?",
-            "the same": "The points move by more than nothing; compare the first with the last.",
+            "scratch": "That arm is the one in doubt: it had as many updates as it had.",
+            "features": "That arm shows what transfer reaches, not what patience would have.",
         },
-        why="The more labels the target has, the less is left for the source to add.",
+        why="It is the same network on the same labels, with four times the updates and a learning rate of its own.",
         hints=(
-            "The budget is on the horizontal axis of the figure of paired differences.",
-            "Read the height of its first and of its last point.",
-            "The gain at 5 labels per group is the first number in the words below that figure, at 40 the last.",
+            "The arms are the lines in the figure of accuracies.",
+            "Which line differs from “from scratch” in nothing but the time it had?",
+            "Its name in the table `runs` starts with “scratch”.",
         ),
     ),
     "01-sketch": Exercise(

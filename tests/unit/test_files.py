@@ -142,5 +142,6 @@ def test_every_shipped_folder_names_origin_and_licence():
     folders = {path.parent for path in REAL_DATA.rglob("arrays.json")}
     assert folders
     for folder in folders:
-        text = (folder / "README.md").read_text(encoding="utf-8").lower()
+        home = folder if (folder / "README.md").exists() else folder.parent
+        text = (home / "README.md").read_text(encoding="utf-8").lower()
         assert "licence" in text and "rebuild" in text, folder

@@ -19,7 +19,7 @@ def test_every_public_name_is_there_and_has_a_docstring():
         value = getattr(tl_helpers, name)
         assert name == "__version__" or value.__doc__, name
     assert len(tl_helpers.__all__) <= 31
-    assert dir(tl_helpers) == tl_helpers.__all__
+    assert dir(tl_helpers) == sorted(tl_helpers.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error():

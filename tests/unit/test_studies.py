@@ -97,7 +97,7 @@ def test_every_way_to_use_the_emoji_separates_what_is_separable(arm):
     random = np.random.default_rng(0)
     centres = np.array([[3.0, 0.0], [-3.0, 0.0]])
     labels = np.repeat([0, 1], 30)
-    photos, emoji = (centres[labels] + 0.3 * random.normal(size=(60, 2)) for _ in range(2))
+    photos, emoji = (centres[labels] + 0.1 * random.normal(size=(60, 2)) for _ in range(2))
     predicted = studies.predict_photos(arm, (emoji, labels), (photos[::6], labels[::6]), photos, photos)
     assert (predicted == labels).all()
 
