@@ -519,7 +519,6 @@ STUDIES = {
         budgets=(5, 20, 40),
         seeds=SEEDS,
         tuned=("scratch", "scratch_longer"),
-        rates=FEWER_RATES,
         tuning_seeds=(100, 101),
     ),
     "street_labels": Study(
