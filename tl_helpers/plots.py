@@ -42,6 +42,24 @@ def say(text):
     display(Markdown(text))
 
 
+def in_words(row, unit="points"):
+    """Put a paired difference into words.
+
+    Parameters
+    ----------
+    row : pandas.Series
+        One row of :func:`tl_helpers.experiments.paired_difference`.
+    unit : str
+
+    Returns
+    -------
+    str
+        Such as ``"+4.2 points (95 % interval +1.0 to +7.4, n = 10)"``.
+    """
+    interval = f"95 % interval {row['low']:+.1f} to {row['high']:+.1f}, n = {row['n']:.0f}"
+    return f"{row['difference']:+.1f} {unit} ({interval})"
+
+
 def images(pictures, captions=None, *, columns=8, title="", side=1.2):
     """Lay pictures out in a grid.
 

@@ -71,6 +71,12 @@ def test_a_confusion_matrix_shows_shares_of_the_true_class():
     assert [label.get_text() for label in axis.get_yticklabels()] == ["cat (4)", "dog (4)"]
 
 
+def test_a_difference_in_words_has_sign_interval_and_n():
+    row = pd.Series({"budget": 5, "n": 10, "difference": -1.25, "low": -2.0, "high": 0.04})
+    assert plots.in_words(row) == "-1.2 points (95 % interval -2.0 to +0.0, n = 10)"
+    assert plots.in_words(row, unit="seconds").startswith("-1.2 seconds")
+
+
 def test_bars_put_the_first_on_top():
     axis = plots.bars(["first", "second"], [2, 1], xlabel="%", title="t").axes[0]
     assert axis.yaxis_inverted() and [bar.get_width() for bar in axis.patches] == [2, 1]
