@@ -260,6 +260,9 @@ def atomic_path(path):
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
+    mask = os.umask(0)
+    os.umask(mask)
+    temporary.chmod(0o666 & ~mask)  # mkstemp's files are for their owner alone
     try:
         yield temporary
         os.replace(temporary, path)

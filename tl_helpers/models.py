@@ -109,7 +109,7 @@ def body_of(model, layer="conv4"):
     Parameters
     ----------
     model : keras.Model
-        A model of this module.
+        From :func:`small_cnn` or :func:`load_source_model`.
     layer : str
         Name of the last layer to keep.
 

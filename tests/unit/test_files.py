@@ -89,7 +89,7 @@ def test_a_damaged_list_is_named_with_its_line(small_data):
 
 def test_a_wrong_folder_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv(files.ENVIRONMENT_VARIABLE, str(tmp_path))
-    with pytest.raises(files.DataError, match="TL_HELPERS_DATA points to .* unset it"):
+    with pytest.raises(files.DataError, match=r"TL_HELPERS_DATA points to .* unset it"):
         files.data_folder()
 
 
@@ -121,6 +121,8 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path):
         temporary.write_text("half")
         raise KeyboardInterrupt
     assert path.read_text() == "old" and list(path.parent.iterdir()) == [path]
+    (tmp_path / "plain").touch()
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_the_shipped_list_is_complete_and_every_shipped_file_intact(monkeypatch):
