@@ -1,14 +1,21 @@
-"""What does a frozen network see? Its features, computed once, and a linear classifier on them."""
+"""What does a frozen network see? Its features, computed once and kept, and a linear classifier on them."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import warnings
+import zipfile
+from pathlib import Path
+
 import numpy as np
 
-from tl_helpers.graph import layers_in
+from tl_helpers.files import atomic_path
+from tl_helpers.graph import layers_in, nodes_of
 from tl_helpers.loop import make_forward
 
 
-def extract_features(backbone, x, *, stage=None, batch_size=32):
+def extract_features(backbone, x, *, stage=None, batch_size=32, cache=None):
     """Run a backbone over images and average each feature map over positions.
 
     Parameters
@@ -21,6 +28,9 @@ def extract_features(backbone, x, *, stage=None, batch_size=32):
         default.
     batch_size : int
         Images at a time.
+    cache : path-like or dict, optional
+        A folder that keeps features on the disk, or a dict that keeps them in memory. They are found again if network,
+        weights, preprocessing, images and batch size are the same.
 
     Returns
     -------
@@ -41,7 +51,96 @@ def extract_features(backbone, x, *, stage=None, batch_size=32):
     features = model.output
     if len(features.shape) > 2:
         features = keras.ops.mean(features, axis=tuple(range(1, len(features.shape) - 1)))
-    return make_forward(keras.Model(model.inputs, features))(np.asarray(x), batch_size)
+    return run_once(keras.Model(model.inputs, features), x, batch_size=batch_size, cache=cache)
+
+
+def run_once(model, x, *, batch_size, training=False, cache=None):
+    """Run a model over its inputs, or find what it gave for the same inputs before.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A functional model.
+    x : numpy.ndarray
+        ``(n, …)``.
+    batch_size : int
+    training : bool
+        How layers shall behave that differ between training and use.
+    cache : path-like or dict, optional
+        See :func:`extract_features`. A folder that cannot be written to costs a warning, not the result.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(n, …)``, read-only.
+    """
+    x = np.asarray(x)
+    if len(x) == 0:
+        raise ValueError("There are no inputs to run the network on.")
+    key = None if cache is None else _key(model, x, batch_size, training)
+    outputs = None
+    if isinstance(cache, dict):
+        outputs = cache.get(key)
+    elif cache is not None:
+        path = Path(cache).expanduser() / f"{key}.npz"
+        outputs = _read(path, (len(x), *model.output_shape[1:]))
+    if outputs is None:
+        outputs = make_forward(model, training=training)(x, batch_size)
+        if isinstance(cache, dict):
+            cache[key] = outputs
+        elif cache is not None:
+            _write(path, outputs)
+    outputs.flags.writeable = False
+    return outputs
+
+
+def _key(model, x, batch_size, training):
+    """Hash everything that decides the outputs: layers and how they are wired, weights, images, versions."""
+    import keras
+    import tensorflow as tf
+
+    digest = hashlib.sha256()
+    position, described = {}, []
+    for number, node in enumerate(nodes_of(model)):
+        position.update({id(tensor): number for tensor in node.outputs})
+        config = node.layer.get_config() if hasattr(node.layer, "get_config") else {}
+        config = {name: value for name, value in config.items() if name not in ("name", "trainable")}
+        described.append([type(node.layer).__name__, config, [position[tensor] for tensor in node.inputs]])
+    versions = [keras.__version__, tf.__version__, np.__version__]
+    setting = [described, versions, batch_size, training, str(x.dtype), x.shape]
+    digest.update(json.dumps(setting, sort_keys=True, default=str).encode())
+    for weight in model.weights:
+        digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
+    digest.update(np.ascontiguousarray(x).tobytes())
+    return digest.hexdigest()[:40]
+
+
+def _read(path, shape):
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            outputs = archive["outputs"]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        warnings.warn(f"The cached features in {path} are damaged ({error}); they are computed anew.", stacklevel=4)
+        return None
+    expected = tuple(got if want is None else want for want, got in zip(shape, outputs.shape, strict=False))
+    if outputs.shape != expected or outputs.ndim != len(shape):
+        warnings.warn(f"The cached features in {path} have the wrong shape; they are computed anew.", stacklevel=4)
+        return None
+    return outputs
+
+
+def _write(path, outputs):
+    try:
+        with atomic_path(path) as temporary:
+            np.savez(temporary, outputs=outputs)
+    except OSError as error:
+        warnings.warn(
+            f"The features could not be kept in {path.parent} ({error.strerror or error}), so the next run computes them again. "
+            f"Free some space there or choose another folder.",
+            stacklevel=4,
+        )
 
 
 def probe(features, y, *, C=0.05, seed=0):

@@ -9,9 +9,11 @@ their dropout. Everything is kept in standard layers' standard settings, so that
 
 from __future__ import annotations
 
+import re
+import warnings
 import weakref
 
-from tl_helpers.graph import leaves_of, upstream_of
+from tl_helpers.graph import layers_in, leaves_of, stage_of, upstream_of
 
 # Functions that Keras traced before `freeze` or `unfreeze` changed something which tracing had fixed.
 _traced_before_change = weakref.WeakKeyDictionary()
@@ -110,6 +112,14 @@ def _set_frozen(model, frozen):
         layer.trainable = layer not in frozen
         for part in layer._flatten_layers():
             (_silence if layer in frozen else _restore)(part)
+        for part in live_random_layers(layer) if layer in frozen else []:
+            # Augmentation before a frozen network is meant to vary.
+            if "preprocessing" not in type(part).__module__:
+                warnings.warn(
+                    f"Layer {part.name!r} ({type(part).__name__}) is frozen but goes on drawing random numbers in "
+                    f"training: this kind of layer cannot be silenced in a way that is saved.",
+                    stacklevel=3,
+                )
     if _state(model) != before and model.train_function is not None:
         _traced_before_change[model] = weakref.ref(model.train_function)
 
@@ -164,7 +174,7 @@ def live_random_layers(layer):
 
     Parameters
     ----------
-    layer : keras.Layer
+    layer : keras.Layer or keras.Operation
         A layer or model; the layers inside it are looked at too.
 
     Returns
@@ -174,9 +184,251 @@ def live_random_layers(layer):
     import keras
 
     live = []
+    if not isinstance(layer, keras.Layer):
+        return live
     for part in layer._flatten_layers():
         draws = any(isinstance(value, keras.random.SeedGenerator) for value in vars(part).values())
         strengths = _strengths(part)
         if any(getattr(part, name) > 0 for name in strengths) if strengths else draws:
             live.append(part)
     return live
+
+
+# ---------------------------------------------------------------- report
+
+
+def is_stale(model):
+    """Tell whether a compiled model would train otherwise than its layers' ``trainable`` now says.
+
+    Keras fixes what moves when a compiled model first trains. A change after that has no effect, without a warning,
+    until the model is compiled anew with a new optimizer.
+
+    Parameters
+    ----------
+    model : keras.Model
+
+    Returns
+    -------
+    bool
+    """
+    if not model.compiled or model.optimizer is None or not model.optimizer.built:
+        return False
+    fixed = {id(variable) for variable in model.optimizer._trainable_variables}
+    traced = _traced_before_change.get(model)
+    outdated = traced is not None and traced() is not None and traced() is model.train_function
+    return outdated or fixed != {id(variable) for variable in model.trainable_variables}
+
+
+def trainable_report(model, stages=None):
+    """Say for each stage of a model what moves in it. Warns if the model must be compiled anew.
+
+    Parameters
+    ----------
+    model : keras.Model
+    stages : dict of str to str, optional
+        Name of a stage → its last layer, from input to output, as in :class:`tl_helpers.models.Backbone`. What follows
+        the last is called ``head``. By default the stages that the layers' names suggest.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per stage with weights or live random layers, indexed by ``stage``: ``state`` (``"moves"``,
+        ``"frozen"`` or ``"partly frozen"``), ``batch_norm`` (``"training"``, ``"frozen"``, ``"mixed"``, or ``""`` where
+        there is none), ``random_layers`` (names of layers that draw random numbers in training), ``parameters``,
+        ``trainable`` (how many of them) and ``share`` (of all the model's trainable parameters, 0…1).
+        ``attrs["stale"]`` says whether the model must be compiled anew.
+    """
+    import keras
+    import pandas
+
+    names = {layer: stage_of(layer.name) for layer in leaves_of(model)}
+    if stages is not None:
+        names = dict.fromkeys(names, "head")
+        for stage, last in reversed(stages.items()):
+            names.update(dict.fromkeys(upstream_of(model, last), stage))
+    frozen = _frozen_layers(model)
+    groups = {}
+    for layer, stage in names.items():
+        groups.setdefault(stage, []).append(layer)
+    rows = []
+    for stage, layers in groups.items():
+        weighted = [layer for layer in layers if layer.weights]
+        norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+        live = [part.name for layer in layers for part in live_random_layers(layer)]
+        if weighted or live:
+            moving = [layer for layer in weighted if layer not in frozen]
+            rows.append(
+                {
+                    "stage": stage,
+                    "state": _either(moving, weighted, "moves", "frozen", "partly frozen"),
+                    "batch_norm": _either(set(norms) - frozen, norms, "training", "frozen", "mixed"),
+                    "random_layers": ", ".join(live),
+                    "parameters": sum(layer.count_params() for layer in layers),
+                    "trainable": sum(int(weight.size) for layer in moving for weight in _trainable(layer)),
+                }
+            )
+    report = pandas.DataFrame(rows).set_index("stage")
+    report["share"] = report["trainable"] / max(report["trainable"].sum(), 1)
+    report.attrs["stale"] = is_stale(model)
+    if report.attrs["stale"]:
+        warnings.warn(
+            f"{model.name!r} was compiled and trained before this freezing: `fit` would still train what moved then. "
+            f"Compile it anew, with a new optimizer.",
+            stacklevel=2,
+        )
+    return report
+
+
+def _either(some, everything, full, none, mixed):
+    if not everything:
+        return ""
+    return none if not some else full if len(some) == len(everything) else mixed
+
+
+def _trainable(layer):
+    return [weight for weight in layer.weights if weight.trainable]
+
+
+# ---------------------------------------------------------------- how fast
+
+
+def discriminative_optimizer(model, learning_rate, factors, *, optimizer="adam"):
+    """Make an optimizer that gives each stage of a model its own learning rate (Howard and Ruder 2018, section 3.2).
+
+    The rate is scaled, not the gradient: under Adam a scaled gradient moves the weights just as far. It trains this
+    model, and should not be saved with it (``model.save(path, include_optimizer=False)``): make it anew after loading.
+
+    Parameters
+    ----------
+    model : keras.Model
+    learning_rate : float or keras.optimizers.schedules.LearningRateSchedule
+        For a factor of 1.
+    factors : dict of str to float, or float
+        Stage (see :func:`tl_helpers.graph.layers_in`) → factor above 0; layers that no stage covers have 1. A number
+        divides the rate once more for each stage away from the output, by the stages that the layers' names suggest:
+        2.6 gives 1, .385, .148, .057, ….
+    optimizer : str or keras.optimizers.Optimizer
+        Kind of the optimizer; from an optimizer its settings are taken.
+
+    Returns
+    -------
+    keras.optimizers.Optimizer
+        ``keras.optimizers.MultiOptimizer`` from Keras 3.15, otherwise one of the kit's own that does the same.
+
+    Raises
+    ------
+    ValueError
+        If a stage matches no layer with weights, two stages match one layer, or a factor is not above 0.
+    """
+    import keras
+
+    factor_of = _factor_by_layer(model, factors)
+    template = keras.optimizers.get(optimizer)
+    optimizers = {
+        factor: type(template).from_config(template.get_config() | {"learning_rate": _scaled(learning_rate, factor)})
+        for factor in {1.0, *factor_of.values()}
+    }
+    path_of = {}
+    for layer, factor in factor_of.items():
+        for weight in layer.weights:
+            path_of[weight.path] = factor
+    for layer in leaves_of(model):
+        for weight in layer.weights:
+            if path_of.get(weight.path, 1.0) != factor_of.get(layer, 1.0):
+                raise ValueError(
+                    f"Two weights are called {weight.path!r}, in stages with different factors, so Keras cannot tell "
+                    f"them apart. Give the layers of {model.name!r} different names."
+                )
+    if hasattr(keras.optimizers, "MultiOptimizer"):
+        patterns = {
+            "|".join(re.escape(path) for path in path_of if path_of[path] == factor): optimizers[factor]
+            for factor in dict.fromkeys(path_of.values())
+        }
+        return keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(optimizers[1.0], patterns))
+    return grouped_optimizer(optimizers, path_of)
+
+
+def _factor_by_layer(model, factors):
+    weighted = [layer for layer in leaves_of(model) if layer.weights]
+    if not isinstance(factors, dict):
+        stages = list(dict.fromkeys(stage_of(layer.name) for layer in weighted))
+        power = {stage: distance for distance, stage in enumerate(reversed(stages))}
+        if not factors > 0:
+            raise ValueError(f"factors must be above 0, not {factors}.")
+        return {layer: float(factors) ** -power[stage_of(layer.name)] for layer in weighted}
+    factor_of, stage_for = {}, {}
+    for stage, factor in factors.items():
+        if not factor > 0:
+            raise ValueError(f"The factor of stage {stage!r} must be above 0, not {factor}. To freeze it, use freeze.")
+        inside = {leaf for found in layers_in(model, stage) for leaf in _leaves(found) if leaf.weights}
+        if not inside:
+            raise ValueError(f"Stage {stage!r} of {model.name!r} has no weights, so it has no learning rate.")
+        for layer in inside:
+            if layer in factor_of:
+                raise ValueError(f"Stages {stage_for[layer]!r} and {stage!r} both cover layer {layer.name!r}.")
+            factor_of[layer], stage_for[layer] = float(factor), stage
+    return factor_of
+
+
+def _leaves(layer):
+    import keras
+
+    if isinstance(layer, keras.Model):
+        return leaves_of(layer)
+    return [layer] if isinstance(layer, keras.Layer) else []
+
+
+def _scaled(learning_rate, factor):
+    """Multiply a learning rate, or all the rates that a schedule goes through, by a factor."""
+    import keras
+
+    if not isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+        return learning_rate * factor
+    config = learning_rate.get_config()
+    rates = [name for name in ("initial_learning_rate", "end_learning_rate", "warmup_target") if config.get(name)]
+    if not rates:
+        raise ValueError(f"A schedule of kind {type(learning_rate).__name__} cannot be scaled; give a number instead.")
+    return type(learning_rate).from_config(config | {name: config[name] * factor for name in rates})
+
+
+def grouped_optimizer(optimizers, factor_by_path):
+    """Make what :func:`discriminative_optimizer` gives where Keras has no ``MultiOptimizer`` (before 3.15).
+
+    Parameters
+    ----------
+    optimizers : dict of float to keras.optimizers.Optimizer
+        Factor → optimizer; 1.0 is for weights without a factor.
+    factor_by_path : dict of str to float
+        ``variable.path`` → factor.
+
+    Returns
+    -------
+    keras.optimizers.Optimizer
+    """
+    import keras
+
+    class GroupedOptimizer(keras.optimizers.Optimizer):
+        def __init__(self):
+            super().__init__(learning_rate=0.0, name="grouped_optimizer")
+            self.optimizers = list(optimizers.values())
+
+        def _groups(self, variables, values):
+            groups = {}
+            for variable, value in zip(variables, values, strict=True):
+                groups.setdefault(factor_by_path.get(variable.path, 1.0), []).append((variable, value))
+            return [(optimizers[factor], *map(list, zip(*pairs, strict=True))) for factor, pairs in groups.items()]
+
+        def build(self, variables):
+            if not self.built:
+                for optimizer, members, _ in self._groups(variables, variables):
+                    optimizer.build(members)
+                super().build(variables)
+
+        def apply(self, grads, trainable_variables=None):
+            variables = self._trainable_variables if trainable_variables is None else list(trainable_variables)
+            self.build(variables)
+            for optimizer, members, gradients in self._groups(variables, grads):
+                optimizer.apply(gradients, members)
+            self._iterations.assign_add(1)
+
+    return GroupedOptimizer()

@@ -111,7 +111,7 @@ def make_steps(model, x, y, loss, optimizer, batch_size):
     return lambda rows: concrete(tf.constant(rows)).numpy()
 
 
-def run_steps(steps, rows, *, progress, seconds=_CHUNK_SECONDS):
+def run_steps(steps, rows, stops):
     """Train on batches, a fraction of a second at a time, so that one can see it and interrupt it.
 
     Parameters
@@ -120,10 +120,8 @@ def run_steps(steps, rows, *, progress, seconds=_CHUNK_SECONDS):
         From :func:`make_steps`.
     rows : numpy.ndarray
         ``(k, batch_size)``.
-    progress : callable
-        Called with the number of updates just made.
-    seconds : float
-        About how long one call may take.
+    stops : sequence of int
+        Numbers of updates after which to hand over in any case, ascending; the last is k.
 
     Yields
     ------
@@ -131,14 +129,15 @@ def run_steps(steps, rows, *, progress, seconds=_CHUNK_SECONDS):
         Losses of the next few batches.
     """
     done, size = 0, 1
-    while done < len(rows):
-        started = time.perf_counter()
-        losses = steps(rows[done : done + size])
-        elapsed = time.perf_counter() - started
-        done += len(losses)
-        progress(len(losses))
-        yield losses
-        size = int(np.clip(size * seconds / max(elapsed, 1e-4), 1, 4 * size))
+    for stop in stops:
+        while done < stop:
+            started = time.perf_counter()
+            losses = steps(rows[done : min(done + size, stop)])
+            elapsed = time.perf_counter() - started
+            done += len(losses)
+            yield losses
+            pace = _CHUNK_SECONDS / max(elapsed, 1e-4)
+            size = int(np.clip(len(losses) * pace, 1, 4 * size))
 
 
 def make_forward(model, *, training=False):

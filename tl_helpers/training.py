@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tl_helpers.features import extract_features, probe
-from tl_helpers.freezing import freeze, freeze_all_but, unfreeze
-from tl_helpers.graph import leaves_of
+from tl_helpers.checkpoint import read_checkpoint, run_key, write_checkpoint
+from tl_helpers.features import extract_features, probe, run_once
+from tl_helpers.freezing import discriminative_optimizer, freeze, freeze_all_but, unfreeze
+from tl_helpers.graph import layers_in, leaves_of, stage_of
 from tl_helpers.loop import draw_batches, make_forward, make_steps, resolve_loss, run_steps
+from tl_helpers.prefix import find_cut, split
+from tl_helpers.weights import draw_new_weights, put_back, seed_random_layers, snapshot
 
 if TYPE_CHECKING:
     import keras
@@ -20,16 +23,17 @@ if TYPE_CHECKING:
 __all__ = [
     "STRATEGIES",
     "FitResult",
-    "RateChoice",
     "accuracy",
     "extract_features",
     "fit_transfer",
     "mean_recall",
     "probe",
-    "tune_learning_rate",
 ]
 
-STRATEGIES = ("scratch", "linear_probing", "fine_tuning")
+STRATEGIES = ("scratch", "linear_probing", "fine_tuning", "lp_ft", "gradual_unfreezing")
+# Above this, keeping the frozen part's output in memory would cost more than it saves.
+_MEMORY_LIMIT = 2 * 2**30
+_VALIDATION_BATCH = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,15 +48,15 @@ class FitResult:
         One row per update: ``phase``, ``update`` (from 1), ``loss`` of its batch before the update, and, where the
         model was validated after it, ``validation_loss`` and ``validation_accuracy``.
     seconds, cpu_seconds : float
-        Wall-clock time, and time of all processor cores together.
+        Wall-clock time, and time of all processor cores together; of all its parts where a run was resumed.
     updates : int
     learning_rate : float
-        Of the first update.
+        Of the first update that moves more than the head.
     strategy : str
     cached : bool
-        Whether the frozen part of the network was run once instead of in every update.
+        Whether, in a phase at least, the frozen part of the network was run once instead of in every update.
     note : str
-        A sentence that says so, or why not.
+        A sentence per phase that says so, or why not.
     """
 
     model: keras.Model
@@ -66,27 +70,16 @@ class FitResult:
     note: str
 
 
-@dataclass(frozen=True, eq=False)
-class RateChoice:
-    """The learning rate that did best on validation data.
+@dataclass(frozen=True)
+class _Phase:
+    """A stretch of training with one optimizer, during which the same layers are frozen."""
 
-    Parameters
-    ----------
-    learning_rate : float
-    scores : pandas.DataFrame
-        One row per rate and seed: ``learning_rate``, ``seed``, ``score`` (higher is better; NaN where training
-        diverged).
-    edge : {None, "lowest", "highest"}
-        Whether the choice is an end of the grid, beyond which a better rate may lie.
-    """
-
+    name: str
+    updates: int
     learning_rate: float
-    scores: pandas.DataFrame
-    edge: str | None
-
-    def __str__(self):
-        warning = f", the {self.edge} of the grid: widen it" if self.edge else ""
-        return f"Best learning rate on the validation data: {self.learning_rate:g}{warning}."
+    head_only: bool = False
+    upto: str | None = None
+    validations: int = 1
 
 
 def fit_transfer(
@@ -101,15 +94,20 @@ def fit_transfer(
     seed,
     loss=None,
     upto=None,
+    factors=None,
+    head_learning_rate=None,
+    stages=None,
     weights="last",
     validations=10,
     cache="auto",
+    resume=None,
 ):
     """Train a model in place by a strategy of transfer, with Adam and a learning rate that falls linearly to 0.
 
-    Every strategy gets a fresh optimizer, the same batches for the same seed, and exactly `updates` updates. Nothing
-    outside the model is changed, the global random state included. Afterwards the model is compiled, with accuracy
-    where the targets are classes, so that ``model.evaluate`` and ``model.save`` work at once.
+    Every strategy gets exactly `updates` updates and, for the same seed, the same images in its first phase. Nothing
+    outside the model is changed, the global random state included. Afterwards the model is frozen as the last phase
+    left it, and compiled, so that ``model.evaluate`` and ``model.save`` work at once. Stop it with the notebook's
+    stop button or Ctrl-C: within about a second it raises KeyboardInterrupt, and the model has the weights it had got.
 
     Parameters
     ----------
@@ -117,29 +115,46 @@ def fit_transfer(
         From images as stored to logits, or to whatever `loss` reads. Names of the head's layers start with ``head``.
     train, validation : Dataset or tuple of numpy.ndarray
         Images and labels ``(x, y)``, both ``(n, …)``.
-    strategy : {"scratch", "linear_probing", "fine_tuning"}
-        ``"scratch"``: forget the weights and draw new ones, then train them all. ``"linear_probing"``: train the head
-        on the frozen rest. ``"fine_tuning"``: train everything after the stage `upto`; BatchNorm stays frozen with the
-        source's statistics, since those of a few small batches are worse.
+    strategy : {"scratch", "linear_probing", "fine_tuning", "lp_ft", "gradual_unfreezing"}
+        ``"scratch"``: forget the weights and draw new ones, then train them all, BatchNorm included.
+        ``"linear_probing"``: train the head on the frozen rest.
+        ``"fine_tuning"``: train everything after the stage `upto`. BatchNorm stays frozen with the source's statistics,
+        here and below, since those of a few small batches are worse.
+        ``"lp_ft"``: half of the updates linear probing, then fine-tuning from there (Kumar et al. 2022).
+        ``"gradual_unfreezing"``: first the head, then one more stage in each further phase, the last first (Howard and
+        Ruder 2018, section 3.3); the updates are shared evenly.
     learning_rate : float
-        Of the first update.
+        Of the first update in each phase.
     updates : int
-        Batches to train on, at least 1.
+        Batches to train on, at least 1 in each phase.
     batch_size : int
         Images per batch.
     seed : int
-        Draws the batches, the new weights of ``"scratch"`` and the masks of dropout.
+        Draws the batches, the new weights of ``"scratch"`` and the masks of dropout. At least 0.
     loss : keras.losses.Loss, str or callable, optional
         Cross-entropy of class indices and logits by default.
     upto : str, optional
-        ``"fine_tuning"`` only: the last stage to keep frozen, see :func:`tl_helpers.freezing.freeze`.
+        The last stage to keep frozen to the end, see :func:`tl_helpers.freezing.freeze`. Not for ``"scratch"`` and
+        ``"linear_probing"``, which fix it themselves.
+    factors : dict of str to float, or float, optional
+        Learning rates relative to `learning_rate` by stage, see :func:`tl_helpers.freezing.discriminative_optimizer`;
+        for the phases that train more than the head.
+    head_learning_rate : float, optional
+        Of phases that train only the head, before others: `learning_rate` by default.
+    stages : sequence of str, optional
+        ``"gradual_unfreezing"``: the stages from input to output. By default those that the layers' names suggest.
     weights : {"last", "best"}
-        Which weights count: those after the last update, or the best on the validation data (by accuracy where there
-        is one, then by loss) among the moments of validation. Use one rule for all the arms of a comparison.
+        Which weights count, in each phase: those after the last update, or the best on the validation data (by accuracy
+        where there is one, then by loss) among the moments of validation. Use one rule for all arms of a comparison.
     validations : int
         How many times the model is validated, evenly spread; the last time is after the last update.
-    cache : {"auto", False}
-        Whether the frozen part may be run once.
+    cache : {"auto", False}, path-like or dict
+        ``"auto"``: the frozen beginning of the network is run once per phase instead of in every update, wherever that
+        gives the same weights; ``note`` in the result says where, and why not elsewhere. A folder or a dict keeps its
+        output for further calls, see :func:`tl_helpers.features.extract_features`. False never does it.
+    resume : path-like, optional
+        A file that is written after each phase. The same call after an interruption, in a new process too, starts with
+        the first unfinished phase and ends with the same weights as an unbroken run.
 
     Returns
     -------
@@ -152,105 +167,183 @@ def fit_transfer(
     FloatingPointError
         If the loss stops being a finite number. The model's weights are then as before.
     """
+    import keras
     import pandas
+    from tqdm.auto import tqdm
 
     if strategy not in STRATEGIES:
         raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, not {strategy!r}.")
-    if upto is not None and strategy != "fine_tuning":
-        raise ValueError(f"upto={upto!r} is for strategy 'fine_tuning'; {strategy!r} fixes by itself what is frozen.")
-    if updates < 1 or batch_size < 1 or not learning_rate > 0:
-        raise ValueError("updates and batch_size must be at least 1, and learning_rate above 0.")
+    if (upto is not None or factors is not None) and strategy in ("scratch", "linear_probing"):
+        raise ValueError(f"upto and factors are for fine-tuning; strategy {strategy!r} fixes by itself what moves.")
+    if batch_size < 1 or validations < 1 or seed < 0 or not learning_rate > 0 or not (head_learning_rate or 1) > 0:
+        raise ValueError(
+            "batch_size and validations must be at least 1, learning rates above 0, seed at least 0; they are "
+            f"{batch_size}, {validations}, {learning_rate}, {head_learning_rate} and {seed}."
+        )
     if weights not in ("last", "best") or (weights == "best" and validation is None):
         raise ValueError("weights must be 'last', or 'best', which needs validation data.")
-    x, y = _arrays(train, model, loss, "train")
-    held_out = None if validation is None else _arrays(validation, model, loss, "validation")
+    settings = {"factors": factors, "loss": loss, "weights": weights, "cache": cache}
+    phases = _plan(model, strategy, learning_rate, head_learning_rate, updates, upto, stages, validations)
+    data = check_data(train, model, loss, "train")
+    held_out = None if validation is None else check_data(validation, model, loss, "validation")
+
     started = time.perf_counter(), time.process_time()
-    before = _snapshot(model)
-    if strategy == "scratch":
-        _draw_new_weights(model, seed)
-    _freeze_for(model, strategy, upto)
-    _reseed(model, seed)
-    rows = draw_batches(len(x), updates, batch_size, [seed, 0])
-    try:
-        history = _train(model, (x, y), held_out, rows, learning_rate, loss, weights, validations)
-    except FloatingPointError:
-        _put_back(model, before)
-        raise
-    _compile(model, learning_rate, loss)
+    before = snapshot(model)
+    key = None if resume is None else run_key(model, phases, settings, batch_size, seed, data, held_out)
+    done = None if resume is None else read_checkpoint(resume, key)
+    histories, notes, spent = ([], [], (0.0, 0.0)) if done is None else (done.histories, done.notes, done.seconds)
+    if done is not None:
+        put_back(model, done.values)
+    elif strategy == "scratch":
+        draw_new_weights(model, seed)
+    with tqdm(total=updates, desc=strategy, unit="update", leave=False, delay=1) as bar:
+        bar.update(sum(phase.updates for phase in phases[: len(histories)]))
+        for number, phase in enumerate(phases[len(histories) :], start=len(histories)):
+            _freeze_for(model, phase, batch_norm=strategy == "scratch")
+            seed_random_layers(model, seed + number)
+            rows = draw_batches(len(data[0]), phase.updates, batch_size, [seed, number])
+            try:
+                columns, note = _run_phase(model, data, held_out, rows, phase, settings, bar)
+            except FloatingPointError:
+                put_back(model, before)
+                raise
+            histories.append(columns)
+            notes.append(note)
+            if resume is not None:
+                seconds = spent[0] + time.perf_counter() - started[0], spent[1] + time.process_time() - started[1]
+                write_checkpoint(resume, key, histories, notes, seconds, snapshot(model))
+    _freeze_for(model, phases[-1], batch_norm=strategy == "scratch")
+    metrics = ["accuracy"] if loss is None else None
+    compiled_loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True) if loss is None else loss
+    model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=compiled_loss, metrics=metrics)
+
+    frames = [pandas.DataFrame({"phase": p.name, **columns}) for p, columns in zip(phases, histories, strict=True)]
+    history = pandas.concat(frames, ignore_index=True)
+    history["update"] = np.arange(1, len(history) + 1)
+    sentences = [sentence for _, sentence in notes]
+    if len(phases) > 1:
+        sentences = [f"{phase.name}: {sentence}" for phase, sentence in zip(phases, sentences, strict=True)]
     return FitResult(
         model=model,
-        history=pandas.DataFrame(history).assign(phase=strategy)[["phase", *history]],
-        seconds=time.perf_counter() - started[0],
-        cpu_seconds=time.process_time() - started[1],
+        history=history[["phase", "update", *(name for name in history if name not in ("phase", "update"))]],
+        seconds=spent[0] + time.perf_counter() - started[0],
+        cpu_seconds=spent[1] + time.process_time() - started[1],
         updates=updates,
         learning_rate=learning_rate,
         strategy=strategy,
-        cached=False,
-        note="The whole network was run in every update.",
+        cached=any(cached for cached, _ in notes),
+        note=" ".join(sentences),
     )
 
 
-def _freeze_for(model, strategy, upto):
-    unfreeze(model, batch_norm=strategy == "scratch")
-    if strategy == "linear_probing":
+def _plan(model, strategy, learning_rate, head_learning_rate, updates, upto, stages, validations):
+    """Lay out the phases of a strategy."""
+    head = {"learning_rate": head_learning_rate or learning_rate, "head_only": True}
+    plans = {
+        "scratch": [{"name": "scratch"}],
+        "linear_probing": [{"name": "linear_probing", "head_only": True}],
+        "fine_tuning": [{"name": "fine_tuning", "upto": upto}],
+        "lp_ft": [{"name": "linear_probing", **head}, {"name": "fine_tuning", "upto": upto}],
+        "gradual_unfreezing": [{"name": "head", **head}],
+    }
+    plan = plans[strategy]
+    if strategy == "gradual_unfreezing":
+        leaves = [leaf for leaf in leaves_of(model) if leaf.weights and not leaf.name.startswith("head")]
+        stages = list(stages or dict.fromkeys(stage_of(leaf.name) for leaf in leaves))
+        if upto is not None:
+            if upto not in stages:
+                raise ValueError(f"upto={upto!r} is none of the stages {', '.join(stages)}.")
+            stages = stages[stages.index(upto) :]
+        else:
+            stages = [None, *stages]
+        moved = [f"from {stage}" for stage in stages[:0:-1]]
+        plan += [{"name": name, "upto": last} for name, last in zip(moved, stages[-2::-1], strict=True)]
+    if upto is not None:
+        layers_in(model, upto)
+    if updates < len(plan):
+        raise ValueError(f"updates={updates} is too few: strategy {strategy!r} has {len(plan)} phase(s) here.")
+    edges = np.linspace(0, updates, len(plan) + 1).round().astype(int)
+    phases = []
+    for part, first, last in zip(plan, edges, edges[1:], strict=False):
+        share = {"updates": int(last - first), "validations": max(1, round(validations * (last - first) / updates))}
+        phases.append(_Phase(**{"learning_rate": learning_rate} | share | part))
+    return phases
+
+
+def _freeze_for(model, phase, *, batch_norm):
+    unfreeze(model, batch_norm=batch_norm)
+    if phase.head_only:
         freeze_all_but(model, "head")
-    elif upto is not None:
-        freeze(model, upto=upto)
+    elif phase.upto is not None:
+        freeze(model, upto=phase.upto)
 
 
-def _train(model, data, held_out, rows, learning_rate, loss, weights, validations):
-    """Make one update per row of `rows`; return the columns of the history."""
+def _run_phase(model, data, held_out, rows, phase, settings, bar):
+    """Train for one phase, on the frozen part's output where that is right.
+
+    Returns
+    -------
+    columns : dict of str to numpy.ndarray
+        Of the history.
+    note : tuple of bool and str
+        Whether the frozen part was run once, and a sentence.
+    """
     import keras
-    from tqdm.auto import tqdm
 
-    x, y = data
-    updates = len(rows)
-    schedule = keras.optimizers.schedules.PolynomialDecay(learning_rate, updates, end_learning_rate=0.0)
-    steps = make_steps(model, x, y, resolve_loss(loss), keras.optimizers.Adam(schedule), rows.shape[1])
-    moments = np.unique(np.linspace(0, updates, validations + 1).round().astype(int)[1:]) if held_out else [updates]
-    forward = make_forward(model) if held_out else None
-    history = {"update": np.arange(1, updates + 1), "loss": np.full(updates, np.nan)}
-    if held_out:
-        history |= {"validation_loss": np.full(updates, np.nan), "validation_accuracy": np.full(updates, np.nan)}
+    schedule = keras.optimizers.schedules.PolynomialDecay(phase.learning_rate, phase.updates, end_learning_rate=0.0)
+    if settings["factors"] is None or phase.head_only:
+        optimizer = keras.optimizers.Adam(schedule)
+    else:
+        optimizer = discriminative_optimizer(model, schedule, settings["factors"])
+    part, note = model, (False, "Nothing was run once, as asked.")
+    if settings["cache"] is not False:
+        bar.set_postfix_str("running the frozen part once")
+        part, data, held_out, rows, note = _cut_off(model, data, held_out, rows, settings["cache"])
+        bar.set_postfix_str("")
+    loss = resolve_loss(settings["loss"])
+    steps = make_steps(part, *data, loss, optimizer, rows.shape[1])
+    forward = make_forward(part) if held_out else None
+    stops = np.unique(np.linspace(0, len(rows), phase.validations + 1).round().astype(int)[1:])
+    columns = {name: np.full(len(rows), np.nan) for name in ("loss", "validation_loss", "validation_accuracy")}
     done, best = 0, None
-    with tqdm(total=updates, desc="training", unit="update", leave=False, delay=1) as bar:
-        for moment in moments:
-            for losses in run_steps(steps, rows[done:moment], progress=bar.update):
-                history["loss"][done : done + len(losses)] = losses
-                if not np.isfinite(losses).all():
-                    _explain_divergence(x, y, done + 1 + int(np.argmin(np.isfinite(losses))), learning_rate)
-                done += len(losses)
-            if held_out:
-                value, share = _validate(forward, *held_out, loss)
-                history["validation_loss"][done - 1], history["validation_accuracy"][done - 1] = value, share
-                rank = (share if np.isfinite(share) else 0.0, -value)
-                if weights == "best" and (best is None or rank > best[0]):
-                    best = rank, _snapshot(model)
+    for losses in run_steps(steps, rows, stops):
+        columns["loss"][done : done + len(losses)] = losses
+        if not np.isfinite(losses).all():
+            _explain_divergence(*data, done + 1 + int(np.argmin(np.isfinite(losses))), phase.learning_rate)
+        done += len(losses)
+        bar.update(len(losses))
+        if held_out and done in stops:
+            output = forward(held_out[0], _VALIDATION_BATCH)
+            value = float(loss(held_out[1], output))
+            right = _share_right(output, held_out[1]) if settings["loss"] is None else np.nan
+            columns["validation_loss"][done - 1], columns["validation_accuracy"][done - 1] = value, right
+            rank = (0.0 if np.isnan(right) else right, -value)
+            if settings["weights"] == "best" and (best is None or rank > best[0]):
+                best = rank, snapshot(part)
     if best is not None:
-        _put_back(model, best[1])
-    return history
+        put_back(part, best[1])
+    return columns, note
 
 
-def _validate(forward, x, y, loss):
-    """Return loss and accuracy (NaN where the targets are no classes)."""
-    output = forward(x, 256)
-    value = float(resolve_loss(loss)(y, output))
-    return value, _share_right(output, y) if loss is None else np.nan
-
-
-def _share_right(output, y):
-    return float((output.argmax(axis=-1) == y).mean())
-
-
-def _row_that_counts(history, weights):
-    """Return the row of the history at which the model had the weights it has now."""
-    validated = history.dropna(subset="validation_loss")
-    if weights == "last":
-        return validated.iloc[-1]
-    validated = validated.fillna({"validation_accuracy": 0.0})
-    return validated.sort_values(
-        ["validation_accuracy", "validation_loss"], ascending=[False, True], kind="stable"
-    ).iloc[0]
+def _cut_off(model, data, held_out, rows, cache):
+    """Run the frozen beginning of a model over the images in use; return what is left to train, and on what."""
+    cut = find_cut(model)
+    if cut.tensor is None:
+        return model, data, held_out, rows, (False, f"The whole network was run in every update. {cut.reason}")
+    used = np.unique(rows)
+    size = 4 * int(np.prod(cut.tensor.shape[1:])) * (len(used) + (len(held_out[0]) if held_out else 0))
+    if size > _MEMORY_LIMIT:
+        note = f"The whole network was run in every update: the frozen part's output would take {size / 2**30:.1f} GiB."
+        return model, data, held_out, rows, (False, note)
+    prefix, suffix = split(model, cut)
+    kept = None if cache == "auto" else cache
+    x = run_once(prefix, data[0][used], batch_size=rows.shape[1], training=True, cache=kept)
+    if held_out:
+        held_out = run_once(prefix, held_out[0], batch_size=_VALIDATION_BATCH, cache=kept), held_out[1]
+    exact = cut.exact and rows.shape[1] > 1
+    equal = "bit for bit" if exact else "to about 1e-5"
+    note = f"The frozen part, up to {cut.layer!r}, was run once; the weights equal those of running it always, {equal}."
+    return suffix, (x, data[1][used]), held_out, np.searchsorted(used, rows).astype("int32"), (True, note)
 
 
 def _explain_divergence(x, y, update, learning_rate):
@@ -265,11 +358,28 @@ def _explain_divergence(x, y, update, learning_rate):
     )
 
 
-# ---------------------------------------------------------------- data and weights
+def check_data(data, model, loss, name):
+    """Unpack a data set and check that it fits a model.
 
+    Parameters
+    ----------
+    data : Dataset or tuple of numpy.ndarray
+        ``(x, y)``.
+    model : keras.Model
+    loss : optional
+        None stands for classes, which are checked as well.
+    name : str
+        What to call the data in messages; ``"train"`` must hold every class.
 
-def _arrays(data, model, loss, name):
-    """Unpack a data set and check that it fits the model."""
+    Returns
+    -------
+    x, y : numpy.ndarray
+
+    Raises
+    ------
+    ValueError
+        If they do not fit.
+    """
     x, y = data if isinstance(data, tuple) else (data.x, data.y)
     x, y = np.asarray(x), np.asarray(y)
     if len(x) != len(y) or len(x) == 0:
@@ -301,56 +411,8 @@ def _arrays(data, model, loss, name):
     return x, y
 
 
-def _snapshot(model):
-    return [variable.numpy().copy() for variable in model.variables]
-
-
-def _put_back(model, values):
-    for variable, value in zip(model.variables, values, strict=True):
-        variable.assign(value)
-
-
-def _reseed(model, seed):
-    """Start every source of random numbers inside the model anew, so that a fit depends on its seed alone."""
-    import keras
-
-    number = 0
-    for layer in model._flatten_layers():
-        for value in vars(layer).values():
-            if isinstance(value, keras.random.SeedGenerator):
-                value.state.assign([seed % 2**31, 1_000_003 * number])
-                number += 1
-
-
-def _draw_new_weights(model, seed):
-    """Replace all weights by new random ones, except an adapted ``Normalization``'s, which describe the input."""
-    import keras
-
-    count = iter(range(10**9))
-
-    def with_seeds(config):
-        if isinstance(config, dict):
-            config = {key: with_seeds(value) for key, value in config.items()}
-            if str(config.get("module", "")).endswith("initializers") and "seed" in config.get("config", {}):
-                config["config"]["seed"] = int(np.random.default_rng([seed, 1, next(count)]).integers(2**31))
-            return config
-        return [with_seeds(value) for value in config] if isinstance(config, (list, tuple)) else config
-
-    fresh = type(model).from_config(with_seeds(model.get_config()))
-    for old, new in zip(leaves_of(model), leaves_of(fresh), strict=True):
-        if not isinstance(old, keras.layers.Normalization):
-            old.set_weights(new.get_weights())
-
-
-def _compile(model, learning_rate, loss):
-    import keras
-
-    metrics = ["accuracy"] if loss is None else None
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True) if loss is None else loss
-    model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=loss, metrics=metrics)
-
-
-# ---------------------------------------------------------------- scores
+def _share_right(output, y):
+    return float((output.argmax(axis=-1) == y).mean())
 
 
 def accuracy(model, data, *, batch_size=256):
@@ -369,7 +431,7 @@ def accuracy(model, data, *, batch_size=256):
     float
         0…1.
     """
-    x, y = _arrays(data, model, None, "data")
+    x, y = check_data(data, model, None, "data")
     return _share_right(make_forward(model)(x, batch_size), y)
 
 
@@ -389,79 +451,6 @@ def mean_recall(model, data, *, batch_size=256):
     float
         0…1, over the classes that occur.
     """
-    x, y = _arrays(data, model, None, "data")
+    x, y = check_data(data, model, None, "data")
     right = make_forward(model)(x, batch_size).argmax(axis=-1) == y
     return float(np.mean([right[y == label].mean() for label in np.unique(y)]))
-
-
-# ---------------------------------------------------------------- learning rate
-
-
-def tune_learning_rate(make_model, train, validation, *, strategy, rates, updates, seeds=(0,), score=None, **settings):
-    """Choose the learning rate of an arm on validation data: the one routine for all arms of a comparison.
-
-    Parameters
-    ----------
-    make_model : callable
-        From a seed to a new model.
-    train, validation : Dataset or tuple of numpy.ndarray
-        ``(x, y)``. Never the test data.
-    strategy : str
-        See :func:`fit_transfer`.
-    rates : sequence of float
-        Learning rates to try.
-    updates : int
-    seeds : sequence of int
-        Each rate is tried with each; use other seeds for the comparison itself.
-    score : callable, optional
-        From the trained model and `validation` to a number, higher is better. By default accuracy, or minus the loss
-        where `loss` is given.
-    **settings
-        Further arguments of :func:`fit_transfer`.
-
-    Returns
-    -------
-    RateChoice
-
-    Raises
-    ------
-    FloatingPointError
-        If training diverged at every rate.
-    """
-    import pandas
-
-    rates = sorted(rates)
-    rows = []
-    for rate in rates:
-        for seed in seeds:
-            row = {"learning_rate": rate, "seed": seed, "score": np.nan, "validation_loss": np.nan}
-            rows.append(row)
-            try:
-                result = fit_transfer(
-                    make_model(seed),
-                    train,
-                    validation,
-                    strategy=strategy,
-                    learning_rate=rate,
-                    updates=updates,
-                    seed=seed,
-                    **{"validations": 1} | settings,
-                )
-            except FloatingPointError:
-                continue
-            reached = _row_that_counts(result.history, settings.get("weights", "last"))
-            row["validation_loss"] = reached["validation_loss"]
-            if score is not None:
-                row["score"] = score(result.model, validation)
-            elif settings.get("loss") is None:
-                row["score"] = reached["validation_accuracy"]
-            else:
-                row["score"] = -reached["validation_loss"]
-    scores = pandas.DataFrame(rows)
-    means = scores.groupby("learning_rate")[["score", "validation_loss"]].mean()
-    means = means.where(scores.groupby("learning_rate")["score"].count() == len(seeds)).dropna()
-    if means.empty:
-        raise FloatingPointError(f"Training diverged at every rate tried, {rates[0]:g}…{rates[-1]:g}. Try lower ones.")
-    best = float(means.sort_values(["score", "validation_loss"], ascending=[False, True], kind="stable").index[0])
-    edge = {rates[0]: "lowest", rates[-1]: "highest"}.get(best) if len(rates) > 1 else None
-    return RateChoice(best, scores, edge)

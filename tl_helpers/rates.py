@@ -1,0 +1,204 @@
+"""How fast should it learn? The learning rate chosen on validation data, the same way for every arm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tl_helpers.freezing import is_stale
+from tl_helpers.loop import draw_batches, make_steps, resolve_loss
+from tl_helpers.training import check_data, fit_transfer
+from tl_helpers.weights import put_back, snapshot
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True, eq=False)
+class RateChoice:
+    """The learning rate that did best on validation data.
+
+    Parameters
+    ----------
+    learning_rate : float
+    scores : pandas.DataFrame
+        One row per rate and seed: ``learning_rate``, ``seed``, ``score`` (higher is better; NaN where training
+        diverged) and ``validation_loss``.
+    edge : {None, "lowest", "highest"}
+        Whether the choice is an end of the grid, beyond which a better rate may lie.
+    """
+
+    learning_rate: float
+    scores: pandas.DataFrame
+    edge: str | None
+
+    def __str__(self):
+        warning = f", the {self.edge} of the grid: a better one may lie beyond" if self.edge else ""
+        return f"Best learning rate on the validation data: {self.learning_rate:g}{warning}."
+
+
+def tune_learning_rate(make_model, train, validation, *, strategy, rates, updates, seeds=(0,), score=None, **settings):
+    """Choose the learning rate of an arm on validation data: the one routine for all arms of a comparison.
+
+    Parameters
+    ----------
+    make_model : callable
+        From a seed to a new model.
+    train, validation : Dataset or tuple of numpy.ndarray
+        ``(x, y)``. Never the test data.
+    strategy : str
+        See :func:`tl_helpers.training.fit_transfer`.
+    rates : sequence of float
+        Learning rates to try.
+    updates : int
+    seeds : sequence of int
+        Each rate is tried with each; use other seeds for the comparison itself.
+    score : callable, optional
+        From the trained model and `validation` to a number, higher is better. By default accuracy, or minus the loss
+        where `loss` is given.
+    **settings
+        Further arguments of :func:`tl_helpers.training.fit_transfer`. The frozen part of a network is run once for all
+        rates, unless `cache` says otherwise.
+
+    Returns
+    -------
+    RateChoice
+        The rate with the best mean score over seeds; of equals the one with the lower validation loss. A rate at which
+        a seed diverged is out.
+
+    Raises
+    ------
+    ValueError
+        If there is no rate or no seed.
+    FloatingPointError
+        If training diverged at every rate.
+    """
+    import pandas
+
+    rates, seeds = sorted(set(rates)), list(seeds)
+    if not rates or not seeds:
+        raise ValueError("tune_learning_rate needs at least one rate and one seed.")
+    settings = {"strategy": strategy, "updates": updates, "validations": 1, "cache": {}} | settings
+    rows = []
+    for rate in rates:
+        for seed in seeds:
+            row = {"learning_rate": rate, "seed": seed, "score": np.nan, "validation_loss": np.nan}
+            rows.append(row)
+            try:
+                fit = fit_transfer(make_model(seed), train, validation, learning_rate=rate, seed=seed, **settings)
+            except FloatingPointError:
+                continue
+            reached = _reached(fit.history, settings.get("weights", "last"))
+            row["validation_loss"] = reached["validation_loss"]
+            if score is not None:
+                row["score"] = score(fit.model, validation)
+            elif settings.get("loss") is None:
+                row["score"] = reached["validation_accuracy"]
+            else:
+                row["score"] = -reached["validation_loss"]
+    scores = pandas.DataFrame(rows)
+    means = scores.groupby("learning_rate")[["score", "validation_loss"]].agg(lambda column: column.mean(skipna=False))
+    means = means.dropna()
+    if means.empty:
+        raise FloatingPointError(f"Training diverged at every rate tried, {rates[0]:g}…{rates[-1]:g}. Try lower ones.")
+    best = float(means.sort_values(["score", "validation_loss"], ascending=[False, True], kind="stable").index[0])
+    edge = {rates[0]: "lowest", rates[-1]: "highest"}.get(best) if len(rates) > 1 else None
+    return RateChoice(best, scores, edge)
+
+
+def _reached(history, weights):
+    """Return the row of the history at which the model had the weights that it ended with."""
+    validated = history[history["phase"] == history["phase"].iloc[-1]].dropna(subset="validation_loss")
+    if weights == "last":
+        return validated.iloc[-1]
+    order = validated.fillna({"validation_accuracy": 0.0})
+    order = order.sort_values(["validation_accuracy", "validation_loss"], ascending=[False, True], kind="stable")
+    return validated.loc[order.index[0]]
+
+
+@dataclass(frozen=True, eq=False)
+class RateSweep:
+    """How the loss goes while the learning rate rises.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        One row per update: ``learning_rate``, ``loss`` of its batch before the update, ``smooth_loss`` (a running mean
+        with weight .9 on the past, corrected for its start).
+    suggestion : float
+        A tenth of the rate at which the smooth loss was lowest: a place to start, not a result.
+    """
+
+    frame: pandas.DataFrame
+    suggestion: float
+
+
+def lr_find(model, train, *, lowest=1e-6, highest=1.0, updates=100, batch_size=32, seed=0, loss=None):
+    """Raise the learning rate from update to update and watch the loss (Smith 2017, section 3.3).
+
+    What is trainable in the model trains meanwhile; afterwards its weights, its optimizer, its random layers and the
+    global random state are as before. It stops where the loss is four times its lowest.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Frozen as it shall be trained.
+    train : Dataset or tuple of numpy.ndarray
+        ``(x, y)``.
+    lowest, highest : float
+        First and last learning rate.
+    updates : int
+        Batches, at least 10.
+    batch_size : int
+    seed : int
+        Draws the batches.
+    loss : keras.losses.Loss, str or callable, optional
+        Cross-entropy of class indices and logits by default.
+
+    Returns
+    -------
+    RateSweep
+
+    Raises
+    ------
+    ValueError
+        If the model has nothing to train or was frozen after it was compiled and trained (its layers then say one
+        thing and its optimizer does another), the range is empty, or the data do not fit.
+    FloatingPointError
+        If the loss is not finite from the start.
+    """
+    import keras
+    import pandas
+
+    if not model.trainable_variables:
+        raise ValueError(f"Everything in {model.name!r} is frozen: there is no learning rate to find.")
+    if is_stale(model):
+        raise ValueError(f"{model.name!r} was frozen or thawed after it had trained. Compile it anew first.")
+    if not 0 < lowest < highest or updates < 10:
+        raise ValueError(f"lowest must be above 0 and below highest, and updates at least 10; not {lowest}, {highest}.")
+    x, y = check_data(train, model, loss, "train")
+    growth = (highest / lowest) ** (1 / (updates - 1))
+    schedule = keras.optimizers.schedules.ExponentialDecay(lowest, decay_steps=1, decay_rate=growth)
+    before = snapshot(model)
+    try:
+        rows = draw_batches(len(x), updates, batch_size, seed)
+        steps = make_steps(model, x, y, resolve_loss(loss), keras.optimizers.Adam(schedule), rows.shape[1])
+        losses = []
+        for batch in rows:
+            losses.append(float(steps(batch[None])[0]))
+            if not np.isfinite(losses[-1]) or losses[-1] > 4 * min(losses):
+                break
+    finally:
+        put_back(model, before)
+    if not np.isfinite(losses[0]):
+        raise FloatingPointError("The loss is not finite before the first update. Check the data and the loss.")
+    losses = np.array(losses)[np.isfinite(losses)]
+    past, smooth = 0.0, []
+    for number, value in enumerate(losses, start=1):
+        past = 0.9 * past + 0.1 * value
+        smooth.append(past / (1 - 0.9**number))
+    rates = lowest * growth ** np.arange(len(losses))
+    frame = pandas.DataFrame({"learning_rate": rates, "loss": losses, "smooth_loss": smooth})
+    return RateSweep(frame, float(rates[int(np.argmin(smooth))] / 10))
