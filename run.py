@@ -43,6 +43,7 @@ VERSIONS = ((3, 13), (3, 12), (3, 11))
 # Where TensorFlow has wheels: what platform.system() and platform.machine() say there.
 MACHINES = {"Linux": ("x86_64", "aarch64"), "Darwin": ("arm64",), "Windows": ("amd64",)}
 GIGABYTES = 3.0  # 2.3 measured on Linux, where .venv and .uv share their files; the rest is for larger wheels
+PYTHON_ORG = "https://www.python.org/downloads/"
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
 LOCK = os.path.join(ROOT, "requirements.lock.txt")
@@ -80,25 +81,20 @@ print(repr({
 """
 
 CHECKS = """
-import importlib.metadata, psutil
-from tl_helpers import files
+import psutil
+from tl_helpers.session import check_machine
 memory = psutil.virtual_memory()
 print("OK    memory: {:.1f} of {:.1f} GiB free".format(memory.available / 2**30, memory.total / 2**30))
-for name in ("keras", "jupyterlab", "numpy", "pandas", "transfer-learning-kit"):
-    print("OK    {} {}".format(name, importlib.metadata.version(name)))
-problems = files.verify_all()
-for problem in problems:
-    print("FAIL  data: {}".format(problem))
-if not problems:
-    print("OK    data: all {} files have their listed SHA-256".format(len(files.checksums())))
-raise SystemExit(bool(problems))
+rows = check_machine()
+for row in rows.itertuples():
+    print("{:<4}  {}: {}".format(row.state, row.item, row.detail))
+raise SystemExit(int((rows["state"] != "OK").any()))
 """
 
 # What the verbs start that need the environment and nothing else; further words are passed on.
 PROGRAMS = {
-    "lab": [
-        "-m",
-        "jupyterlab",
+    "lab": ["-m", "jupyterlab"]
+    + [
         "--ServerApp.root_dir=" + ROOT,
         "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb",
         # No calls home: neither for the list of extensions, nor for news, nor for updates.
@@ -178,9 +174,8 @@ def become(command):
 def probe(command):
     """Return what the interpreter started by `command` says of itself, or None if it does not run."""
     try:
-        child = subprocess.Popen(
-            command + ["-c", PROBE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        piped = dict.fromkeys(["stdin", "stdout", "stderr"], subprocess.PIPE)
+        child = subprocess.Popen(command + ["-c", PROBE], **piped)
         return ast.literal_eval(child.communicate()[0].decode("utf-8"))
     except (OSError, SyntaxError, ValueError):
         return None
@@ -245,26 +240,21 @@ def find_python():
         raise Refusal(
             "TensorFlow has no package for this machine: {}.\n"
             "It has them for 64-bit Python on Linux (glibc, x86_64 or aarch64), Windows (x86_64), Apple Silicon.\n"
-            "If that is what you have, your Python is an odd build: install 3.12 from https://www.python.org/downloads/\n"
-            "{}".format(sentence, in_the_browser())
+            "If that is what you have, your Python is an odd build: install 3.12 from {}\n"
+            "{}".format(sentence, PYTHON_ORG, in_the_browser())
         )
     for kind, reason, other in obstacles:
         if kind == "venv":
+            package = "python{}.{}-venv".format(*other["version"])
             raise Refusal(
-                "The environment cannot be made: {}.\n"
-                "On Debian and Ubuntu:  sudo apt install python{}.{}-venv\n"
-                "Elsewhere: install Python 3.12 from https://www.python.org/downloads/".format(
-                    reason, *other["version"]
-                )
+                "The environment cannot be made: {}.\nOn Debian and Ubuntu:  sudo apt install {}\n"
+                "Elsewhere: install Python 3.12 from {}".format(reason, package, PYTHON_ORG)
             )
-    cure = (
-        "The kit needs Python 3.11, 3.12 or 3.13 ({}, and no other was found).\n"
-        "Install 3.12 from https://www.python.org/downloads/ and run this again.\n{}".format(sentence, in_the_browser())
-    )
+    need = "The kit needs Python 3.11, 3.12 or 3.13; {}, and no other was found.".format(sentence)
+    cure = "{}\nInstall 3.12 from {} and run this again.\n{}".format(need, PYTHON_ORG, in_the_browser())
     if found["version"] < (3, 8) or not found["venv"] or not sys.stdin or not sys.stdin.isatty():
         raise Refusal(cure)
-    say("The kit needs Python 3.11, 3.12 or 3.13, and {}.".format(sentence))
-    say("The tool uv can fetch Python 3.12 (about 35 MB) into the folder .uv here; `run.py clean` removes it again.")
+    say(need + "\nuv can fetch 3.12 into the folder .uv here (about 35 MB; `run.py clean` removes it again).")
     if input("Fetch it? [y/N] ").strip().lower() not in ("y", "yes"):
         raise Refusal(cure)
     return fetch_python(found["executable"], cure)
@@ -387,6 +377,8 @@ def step(doing, command):
 def install_uv(python):
     """Put the uv of the lock, checked against its hashes, into the environment of `python`."""
     pin = re.search(r"^uv==(\S+) \\\n(?:    --hash=\S+(?: \\)?\n)+", read(LOCK), re.MULTILINE)
+    if pin is None:
+        raise Refusal("requirements.lock.txt is damaged. `git checkout requirements.lock.txt` restores it.")
     only_uv = os.path.join(os.path.dirname(os.path.dirname(python)), "uv.txt")
     write(only_uv, pin.group(0))
     pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-deps", "--only-binary=:all:"]
@@ -458,16 +450,16 @@ def doctor(arguments):
     free = shutil.disk_usage(ROOT).free / 1e9
     needed = 0.2 if complete else GIGABYTES
     version = ".".join(str(number) for number in found["version"])
-    report = [
+    lines = [
         (obstacle(found) is None, "Python {} on {} {}".format(version, found["system"], found["machine"])),
         (True, "{} processors; {}".format(os.cpu_count(), platform.platform())),
         (free >= needed, "disk: {:.1f} GB free, {:.1f} GB needed".format(free, needed)),
         (complete, "environment in step with requirements.lock.txt (`run.py lab` makes or mends it)"),
     ]
-    for good, text in report:
+    for good, text in lines:
         say(("OK    " if good else "FAIL  ") + text)
     healthy = complete and call([PYTHON, "-c", CHECKS]) == 0
-    return 0 if healthy and all(good for good, text in report) else 1
+    return 0 if healthy and all(good for good, text in lines) else 1
 
 
 def clean(arguments):

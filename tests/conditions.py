@@ -32,6 +32,10 @@ def impose(folder):
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         os.environ[name] = os.environ[name.lower()] = DEAD_END
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "localhost,127.0.0.1,::1"
+    profile = folder / "ipython" / "profile_default"
+    profile.mkdir(parents=True)
+    # Every kernel warns that it talks over TCP, after the test results and for nobody to act on.
+    (profile / "ipython_kernel_config.py").write_text("c.IPKernelApp.log_level = 'ERROR'\n", encoding="utf-8")
     os.environ["IPYTHONDIR"] = str(folder / "ipython")
     os.environ["JUPYTER_CONFIG_DIR"] = str(folder / "jupyter")
     os.environ["KERAS_BACKEND"] = "tensorflow"

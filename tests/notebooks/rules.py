@@ -16,6 +16,8 @@ from tests.conditions import ROOT
 LARGEST = 2_000_000  # bytes; beyond, GitHub shows no notebook
 LONGEST = 25  # lines in a code cell
 IGNORED = 0.40  # share of the code cells whose outputs nbval may ignore
+# Without it, JupyterLab asks the learner for a kernel before it shows anything.
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 # What another machine, another run or a widget leaves behind, and no reader needs.
 LITTER = ["metadata.widgets", "metadata.language_info.version", "cell.metadata.execution"]
 
@@ -48,6 +50,11 @@ def is_valid(notebook):
     except nbformat.ValidationError as error:
         return [f"not a valid notebook: {error}"]
     return []
+
+
+def names_its_kernel(notebook):
+    """JupyterLab and Colab start Python without asking."""
+    return [] if notebook.metadata.get("kernelspec") == KERNEL else [f"the metadata's kernelspec should be {KERNEL}"]
 
 
 def is_small(notebook):
@@ -121,6 +128,7 @@ def has_short_cells(notebook):
 
 RULES = [
     is_valid,
+    names_its_kernel,
     is_small,
     was_executed_in_order,
     skips_no_cell,

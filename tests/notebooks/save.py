@@ -19,7 +19,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from tests import conditions
-from tests.notebooks.rules import stripped
+from tests.notebooks.rules import KERNEL, stripped
 from tl_helpers.files import atomic_path
 
 
@@ -64,6 +64,7 @@ def save(path):
         NotebookClient(
             notebook, timeout=600, kernel_name="python3", resources=place, record_timing=False, store_widget_state=False
         ).execute()
+    notebook.metadata.kernelspec = KERNEL
     with atomic_path(path) as temporary:
         nbformat.write(stripped(notebook), temporary)
     print(f"{path.name}: {time.perf_counter() - began:.0f} s, at most {peak[0] / 2**20:.0f} MiB", flush=True)

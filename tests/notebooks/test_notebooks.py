@@ -23,7 +23,7 @@ def good_notebook():
         cells.append(new_code_cell(str(count), execution_count=count, outputs=[output], metadata={"tags": []}))
     for place, cell in enumerate(cells):
         cell.id = str(place)
-    return new_notebook(cells=cells, metadata={"language_info": {"name": "python"}})
+    return new_notebook(cells=cells, metadata={"kernelspec": rules.KERNEL, "language_info": {"name": "python"}})
 
 
 def test_a_good_notebook_keeps_every_rule():
@@ -32,6 +32,10 @@ def test_a_good_notebook_keeps_every_rule():
 
 def break_the_format(notebook):
     notebook.cells[1].outputs[0].output_type = "unheard of"
+
+
+def name_no_kernel(notebook):
+    del notebook.metadata["kernelspec"]
 
 
 def add_a_large_output(notebook):
@@ -100,6 +104,7 @@ def write_a_long_cell(notebook):
     ("damage", "rule"),
     [
         (break_the_format, rules.is_valid),
+        (name_no_kernel, rules.names_its_kernel),
         (add_a_large_output, rules.is_small),
         (forget_a_cell, rules.was_executed_in_order),
         (swap_two_cells, rules.was_executed_in_order),
