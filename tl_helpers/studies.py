@@ -560,7 +560,6 @@ STUDIES = {
         budgets=(50, 200),
         seeds=SEEDS,
         tuned=("scratch", "scratch_longer", "fine_tuning"),
-        rates=FEWER_RATES,
         tuning_seeds=(100,),
         budget_unit="labelled scenes",
         metric="mean IoU in %",
