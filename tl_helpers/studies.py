@@ -519,6 +519,7 @@ STUDIES = {
         budgets=(5, 20, 40),
         seeds=SEEDS,
         tuned=("scratch", "scratch_longer"),
+        rates=FEWER_RATES,
         tuning_seeds=(100, 101),
     ),
     "street_labels": Study(
@@ -697,7 +698,8 @@ def main(arguments=None):
         print(f"{name}: {STUDIES[name].function.__doc__.splitlines()[0]}")
         runs = run_study(name, n_jobs=options.jobs)
         print(runs.groupby(["arm", "budget"], sort=False)["score"].mean().unstack().round(1).to_string())
-    overview()
+    if all((data_folder() / f"results/{name}.csv").exists() for name in ("emoji_labels", "street_labels")):
+        overview()
     print("Now list the new files: python data/build/checksums.py")
 
 
