@@ -212,7 +212,7 @@ def paired_difference(
     groups = [(None, differences)] if by is None else differences.groupby(level=0, sort=False)
     for value, group in groups:
         if len(group) < 2:
-            where = "" if by is None else f" at {by} {value!r}"
+            where = "" if by is None else f" at {_say([by], value)}"
             raise ValueError(f"Only one pair{where}: an interval needs at least two. Run more seeds.")
         paired = group.to_numpy(dtype=float)
         low, high = _interval(paired, method, confidence)
@@ -274,7 +274,8 @@ def _check_frame(frame, columns, score):
     finite = np.isfinite(values.to_numpy(dtype=float))
     if not finite.all():
         row = frame[~finite].iloc[0]
-        which = ", ".join(f"{name} {row[name]!r}" for name in dict.fromkeys(columns) if name != score)
+        keys = [name for name in dict.fromkeys(columns) if name != score]
+        which = _say(keys, tuple(row[name] for name in keys))
         raise ValueError(
             f"{(~finite).sum()} of {len(frame)} scores are not finite numbers; the first is {score} {row[score]} at "
             f"{which}. A run that diverged is a result: give it the score of guessing, or say why it is left out."
@@ -308,6 +309,7 @@ def _check_pairs(treated, base, treatment, baseline, keys):
 
 def _say(keys, values):
     values = values if isinstance(values, tuple) else (values,)
+    values = [value.item() if isinstance(value, np.generic) else value for value in values]
     return ", ".join(f"{key} {value!r}" for key, value in zip(keys, values, strict=True))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import ctypes
 import errno
 import functools
 import gc
@@ -45,16 +46,18 @@ WORKER_ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TQDM_DISABLE": "1",
 }
-# A worker is replaced when it has grown by so much since its first run, or after so many runs.
-WORKER_GROWTH = 256 * 2**20  # bytes
-WORKER_RUNS = 2000
+# A worker is replaced when it has grown by so much since its first run; after so many runs where that cannot be told.
+WORKER_GROWTH = 2**30  # bytes
+WORKER_RUNS = 500
 # Lines reach the operating system at once, which a kill cannot undo, and the disk at most so much later.
 SYNC_SECONDS = 0.2
 # When nothing has succeeded and so many runs have failed, the rest would fail as well.
 HOPELESS = 5
 
 _HEADER = {"tl_helpers": "run_grid", "format": 1}
-_RESERVED = ("arm", "budget", "seed", "run_seconds", "run_cpu_seconds", "spec")
+_AXES = ("arm", "budget", "seed")
+_MEASURED = ("run_seconds", "run_cpu_seconds")
+_RESERVED = {*_AXES, *_MEASURED, "spec"}
 
 
 @dataclass(frozen=True)
@@ -85,14 +88,16 @@ class GridError(RuntimeError):
     ----------
     failures : tuple of RunFailure
         Every failed run.
+    finished : pandas.DataFrame
+        What :func:`run_grid` would have returned, as far as it got.
     """
 
-    def __init__(self, message, failures):
+    def __init__(self, message, failures, finished):
         super().__init__(message)
-        self.failures = tuple(failures)
+        self.failures, self.finished = tuple(failures), finished
 
     def __reduce__(self):
-        return type(self), (self.args[0], self.failures)
+        return type(self), (self.args[0], self.failures, self.finished)
 
 
 def run_grid(function, arms, budgets, seeds, *, path, n_jobs=1, client=None, **fixed):
@@ -251,14 +256,16 @@ def _describe(value, digest):
 
 # ---------------------------------------------------------------- what happens in a worker
 
-_worker_payload = None
 
-
-def _start_worker(payload, parent):
-    global _worker_payload
-    _worker_payload = payload
+def _serve(connection, parent):
+    """Live as a worker: take the payload, then one task after the other until the parent hangs up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent decides
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
+    with contextlib.suppress(EOFError, OSError):
+        payload = connection.recv_bytes()
+        while True:
+            task = connection.recv()
+            connection.send((*_run(payload, *task), _tidy()))
 
 
 def _end_with_parent(parent):
@@ -290,17 +297,14 @@ _unpack_once = functools.lru_cache(maxsize=1)(_unpack)
 
 
 def _run(payload, arm, budget, seed):
-    """Run once and return ``"finished"``, what a record holds, and the resident bytes; or ``"failed"``, and why."""
+    """Run once and return ``"finished"`` and what a record holds, or ``"failed"`` and why."""
     try:
-        function, fixed = _unpack_once(_worker_payload if payload is None else payload)
+        function, fixed = _unpack_once(payload)
         seconds, cpu_seconds = time.perf_counter(), time.process_time()
         rows = _rows(function(arm=arm, budget=budget, seed=seed, **fixed))
         seconds, cpu_seconds = time.perf_counter() - seconds, time.process_time() - cpu_seconds
     except BaseException as error:
-        return "failed", _portable(error), _resident_bytes()
-    if payload is None and "keras" in sys.modules:
-        sys.modules["keras"].utils.clear_session()  # a run must not depend on the runs before it, nor keep their graphs
-        gc.collect()
+        return "failed", _portable(error)
     record = {
         "rows": rows,
         "run_seconds": round(seconds, 4),
@@ -309,7 +313,18 @@ def _run(payload, arm, budget, seed):
         # All that the process has read so far, because an earlier run may have kept some of it in memory.
         "data": {name: digest[:LENGTH] for name, digest in files_read().items()},
     }
-    return "finished", record, _resident_bytes()
+    return "finished", record
+
+
+def _tidy():
+    """Drop what a run has left behind, so that the next one does not depend on it; return the resident bytes."""
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.clear_session()
+        gc.collect()
+        # Of what a fine-tuned backbone leaves, 600 MB are free but kept by glibc; without this every worker seems worn.
+        with contextlib.suppress(AttributeError, OSError):
+            ctypes.CDLL(None).malloc_trim(0)
+    return _resident_bytes()
 
 
 def _rows(result):
@@ -343,7 +358,10 @@ def _portable(error):
 
 
 def _revive(pickled, message, text):
-    error = RuntimeError(message) if pickled is None else _unpack(pickled)
+    error = RuntimeError(message)
+    if pickled is not None:
+        with contextlib.suppress(Exception):  # its type may be at home in the worker only
+            error = _unpack(pickled)
     error.add_note(f"In the worker process:\n{text}")
     return error
 
@@ -362,72 +380,131 @@ def _resident_bytes():
 # ---------------------------------------------------------------- where it happens
 
 
-class _Slot:
-    """One worker process after the other, each running one task at a time: a crash is then that task's own."""
+class _Worker:
+    """One worker process, running one task at a time: if it ends in the middle, we know which task it was."""
 
-    def __init__(self, grid):
-        from joblib.externals.loky import ProcessPoolExecutor
+    def __init__(self):
+        from joblib.externals.loky.backend import get_context
 
-        self.executor = ProcessPoolExecutor(
-            max_workers=1, initializer=_start_worker, initargs=(grid.payload, os.getpid()), env=WORKER_ENVIRONMENT
-        )
-        self.runs, self.first_bytes = 0, None
+        # joblib's way to start a process: on every platform alike, without importing the main module again.
+        context = get_context("loky")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, os.getpid()), env=WORKER_ENVIRONMENT)
+        with _interrupts_blocked():
+            self.process.start()
+        theirs.close()
+        self.runs, self.first_bytes, self.task = 0, None, None
 
-    def is_worn(self, resident_bytes):
+    def receive(self):
+        """Return outcome, content and whether the worker can go on."""
+        try:
+            if not self.connection.poll():
+                raise EOFError
+            outcome, content, resident_bytes = self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            return "failed", _portable(WorkerCrash(self.process.exitcode)), False
         self.runs += 1
-        self.first_bytes = resident_bytes if self.first_bytes is None else self.first_bytes
-        return self.runs >= WORKER_RUNS or resident_bytes - self.first_bytes > WORKER_GROWTH
+        self.first_bytes = self.first_bytes or resident_bytes
+        growth = resident_bytes - self.first_bytes
+        worn = growth > WORKER_GROWTH if resident_bytes else self.runs >= WORKER_RUNS
+        return outcome, content, not worn
+
+    def end(self, seconds):
+        """Hang up, and wait at most so long before ending the process by force."""
+        self.connection.close()
+        self.process.join(seconds)
+        self.kill()
+
+    def kill(self):
+        if self.process.is_alive():
+            # SIGKILL where there is one: a process deep in a library's loop may not see anything gentler.
+            os.kill(self.process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+        self.process.join()
 
 
 class _Workers:
     """Worker processes on this machine."""
 
     def __init__(self, grid, count):
-        self.grid, self.count = grid, count
-        self.idle, self.busy = [], {}
-
-    def submit(self, task):
-        slot = self.idle.pop() if self.idle else _Slot(self.grid)
-        future = slot.executor.submit(_run, None, *task)
-        self.busy[future] = slot
-        return future
-
-    def collect(self, future):
-        slot = self.busy.pop(future)
-        try:
-            outcome, content, resident_bytes = future.result()
-        except Exception as error:  # the process itself ended
-            slot.executor.shutdown(wait=False)
-            return "failed", _portable(WorkerCrash(_exit_code(error)))
-        if slot.is_worn(resident_bytes):
-            slot.executor.shutdown(wait=False)
-        else:
-            self.idle.append(slot)
-        return outcome, content
+        self.payload, self.count = grid.payload, count
+        self.idle, self.busy = [], []
 
     def __enter__(self):
         return self
 
+    def submit(self, task):
+        if not self.idle and not self.busy:
+            while len(self.idle) < self.count:  # all start up at the same time
+                self.idle.append(_Worker())
+        worker = self.idle.pop() if self.idle else _Worker()
+        self.busy.append(worker)
+        fresh, worker.task = worker.task is None, task
+        try:
+            if fresh:
+                worker.connection.send_bytes(self.payload)
+            worker.connection.send(task)
+        except OSError:
+            # It ended before this run began. A fresh one is left for `wait` to report, lest we start workers for ever.
+            if not fresh:
+                self.busy.remove(worker)
+                worker.end(0)
+                self.submit(task)
+
+    def wait(self, seconds):
+        """Return (task, outcome, content) of what has finished, after at most so many seconds."""
+        from multiprocessing.connection import wait
+
+        ready = wait([worker.connection for worker in self.busy], seconds)
+        finished = []
+        # A child of a dead worker may keep its connection open, so we also ask whether the worker itself lives.
+        for worker in [each for each in self.busy if each.connection in ready or not each.process.is_alive()]:
+            outcome, content, usable = worker.receive()
+            finished.append((worker.task, outcome, content))
+            self.busy.remove(worker)
+            if usable:
+                self.idle.append(worker)
+            else:
+                worker.end(0.5)
+        return finished
+
     def __exit__(self, *problem):
-        for slot in self.busy.values():
-            slot.executor.shutdown(wait=False, kill_workers=True)
-        for slot in self.idle:
-            slot.executor.shutdown(wait=False)
-        for slot in [*self.busy.values(), *self.idle]:
-            slot.executor.shutdown(wait=True)
+        for worker in self.busy:
+            worker.kill()
+        for worker in self.idle:
+            worker.connection.close()
+        for worker in [*self.busy, *self.idle]:
+            worker.end(2)
+
+
+@contextlib.contextmanager
+def _interrupts_blocked():
+    """Keep Ctrl-C from a process that is being started (it inherits this) until it can ignore it by itself."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class WorkerCrash(RuntimeError):
     """A worker process ended in the middle of a run."""
 
+    def __init__(self, exit_code):
+        try:
+            how = f"was ended by {signal.Signals(-exit_code).name}"
+        except ValueError:
+            how = f"ended with exit code {exit_code}"
+        super().__init__(
+            f"the worker process {how} in the middle of the run. If memory ran out: use fewer jobs or smaller batches."
+        )
+        self.exit_code = exit_code
 
-def _exit_code(error):
-    lines = [line for line in str(error).splitlines() if "exit codes" in line]
-    codes = lines[0].partition("are")[2].strip() if lines else ""
-    return (
-        f"the worker process ended in the middle of the run{f', exit code {codes}' if codes else ''}. Often memory ran "
-        f"out: use fewer jobs, smaller batches, or close other programs."
-    )
+    def __reduce__(self):
+        return type(self), (self.exit_code,)
 
 
 class _Client:
@@ -437,22 +514,27 @@ class _Client:
         self.client, self.count = client, count
         # Send a large payload once, where the client knows how.
         self.payload = client.scatter(grid.payload, broadcast=True) if hasattr(client, "scatter") else grid.payload
-        self.busy = set()
-
-    def submit(self, task):
-        future = self.client.submit(_run, self.payload, *task)
-        self.busy.add(future)
-        return future
-
-    def collect(self, future):
-        self.busy.discard(future)
-        try:
-            return future.result()[:2]
-        except Exception as error:
-            return "failed", _portable(error)
+        self.busy, self.done = {}, queue.SimpleQueue()
 
     def __enter__(self):
         return self
+
+    def submit(self, task):
+        future = self.client.submit(_run, self.payload, *task)
+        self.busy[future] = task
+        future.add_done_callback(self.done.put)
+
+    def wait(self, seconds):
+        """Return (task, outcome, content) of what has finished, after at most so many seconds."""
+        try:
+            future = self.done.get(timeout=seconds)
+        except queue.Empty:
+            return []
+        task = self.busy.pop(future)
+        try:
+            return [(task, *future.result())]
+        except Exception as error:  # the client's own: a lost worker, a payload it cannot send
+            return [(task, "failed", _portable(error))]
 
     def __exit__(self, *problem):
         for future in self.busy:
@@ -462,15 +544,15 @@ class _Client:
 def _run_all(grid, tasks, workers, log):
     from tqdm.auto import tqdm
 
-    done = queue.SimpleQueue()
     waiting = iter(tasks)
     failures, cause, on_their_way = [], None, 0
 
     def submit_next():
-        task = next(waiting, None) if len(failures) < HOPELESS or log.added else None
+        hopeless = len(failures) >= HOPELESS and not log.added
+        task = None if hopeless else next(waiting, None)
         if task is None:
             return 0
-        workers.submit(task).add_done_callback(lambda future: done.put((task, future)))
+        workers.submit(task)
         return 1
 
     with tqdm(
@@ -480,21 +562,17 @@ def _run_all(grid, tasks, workers, log):
         try:
             on_their_way += sum(submit_next() for _ in range(workers.count))
             while on_their_way:
-                try:
-                    # A wait with an end, because on Windows Ctrl-C does not interrupt one without.
-                    task, future = done.get(timeout=SYNC_SECONDS)
-                except queue.Empty:
-                    log.sync()
-                    continue
-                outcome, content = workers.collect(future)
-                if outcome == "finished":
-                    log.add(task, content)
-                else:
-                    failures.append(RunFailure(*task, content[1]))
-                    cause = cause or _revive(*content)
-                    bar.set_postfix(failed=len(failures))
-                bar.update()
-                on_their_way += submit_next() - 1
+                # A wait with an end, because on Windows Ctrl-C does not interrupt one without.
+                for task, outcome, content in workers.wait(SYNC_SECONDS):
+                    if outcome == "finished":
+                        log.add(task, content)
+                    else:
+                        failures.append(RunFailure(*task, content[1]))
+                        cause = cause or _revive(*content)
+                        bar.set_postfix(failed=len(failures))
+                    bar.update()
+                    on_their_way += submit_next() - 1
+                log.sync()
         except KeyboardInterrupt as stop:
             left = len(tasks) - log.added
             stop.add_note(
@@ -503,7 +581,7 @@ def _run_all(grid, tasks, workers, log):
             )
             raise
         if failures:
-            raise GridError(_failure_message(grid, tasks, log, failures), failures) from cause
+            raise GridError(_failure_message(grid, tasks, log, failures), failures, _frame(grid, log)) from cause
 
 
 def _failure_message(grid, tasks, log, failures):
@@ -572,7 +650,7 @@ class _RunLog(_Memory):
 
     def __exit__(self, *problem):
         try:
-            self.sync()
+            self.sync(at_once=True)
         finally:
             self.file.close()
 
@@ -613,8 +691,6 @@ class _RunLog(_Memory):
         arm, budget, seed = task
         self._append({"spec": self.grid.spec, "arm": arm, "budget": budget, "seed": seed, **record})
         super().add(task, record)
-        if time.monotonic() - self.synced_at > SYNC_SECONDS:
-            self.sync()
 
     def _append(self, record):
         line = memoryview(_line(record))
@@ -634,8 +710,8 @@ class _RunLog(_Memory):
         self.end += length
         self.unsynced = True
 
-    def sync(self):
-        if self.unsynced:
+    def sync(self, *, at_once=False):
+        if self.unsynced and (at_once or time.monotonic() - self.synced_at > SYNC_SECONDS):
             os.fsync(self.file.fileno())
             self.unsynced, self.synced_at = False, time.monotonic()
 
@@ -700,13 +776,13 @@ def _frame(grid, log):
 
     rows = []
     for task in itertools.product(grid.arms, grid.budgets, grid.seeds):
-        record = log.finished[_key(task)]
-        named = dict(zip(("arm", "budget", "seed"), task, strict=True))
-        measured = {name: record[name] for name in ("run_seconds", "run_cpu_seconds")}
-        rows += [{**named, **row, **measured, "spec": grid.spec} for row in record["rows"]]
-    frame = pandas.DataFrame(rows)
-    last = [*measured, "spec"]
-    frame = frame[[name for name in frame if name not in last] + last]
+        record = log.finished.get(_key(task), {"rows": ()})
+        for row in record["rows"]:
+            measured = {name: record[name] for name in _MEASURED}
+            rows.append(dict(zip(_AXES, task, strict=True)) | row | measured | {"spec": grid.spec})
+    names = dict.fromkeys(name for row in rows for name in row)
+    last = [*_MEASURED, "spec"]
+    frame = pandas.DataFrame(rows, columns=[name for name in names if name not in last] + last)
     frame.attrs["provenance"] = {
         "function": grid.name,
         "arms": grid.arms,

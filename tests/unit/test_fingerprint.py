@@ -1,0 +1,230 @@
+import functools
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tl_helpers import fingerprint as module
+from tl_helpers.fingerprint import fingerprint
+
+plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
+nested = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10)
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+@dataclass(frozen=True)
+class Setting:
+    rate: float
+    names: tuple
+
+
+def define(source, name="study", **more):
+    """Run `source` as a notebook would and return what it calls `name`."""
+    space = {"__name__": "__main__", **more}
+    exec(textwrap.dedent(source), space)
+    return space[name]
+
+
+@given(nested, nested)
+def test_two_values_have_one_fingerprint_only_if_they_are_the_same(a, b):
+    assert (fingerprint(a) == fingerprint(b)) == (repr(a) == repr(b))
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (1, True),
+        (1, 1.0),
+        (0.0, -0.0),
+        ("1", 1),
+        ("a", b"a"),
+        (["ab", "c"], ["a", "bc"]),
+        ([1, 2], (1, 2)),
+        ([[1], 2], [[1, 2]]),
+        ({"a": 1}, {"a": 2}),
+        (Path("a"), "a"),
+        (Colour.RED, "red"),
+        (Setting(0.1, ()), Setting(0.1, ("a",))),
+        (np.zeros(4), np.zeros((2, 2))),
+        (np.zeros(4), np.zeros(4, "float32")),
+        (np.zeros(2), np.array([0.0, 5e-324])),
+        (np.array(["a", "b"]), np.array(["a", "c"])),
+        (np.array([1, "a"], object), np.array([2, "a"], object)),
+        (np.array(["2026-01-01"], "datetime64[D]"), np.array(["2026-01-02"], "datetime64[D]")),
+        (functools.partial(max, 1), functools.partial(max, 2)),
+        (functools.partial(max, 1), functools.partial(min, 1)),
+        (len, max),
+        (pd.DataFrame({"a": [1, 2]}), pd.DataFrame({"a": [1, 3]})),
+    ],
+)
+def test_what_differs_has_another_fingerprint(a, b):
+    assert fingerprint(a) != fingerprint(b)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (np.int64(3), 3),
+        (np.float64(0.1), 0.1),
+        (np.arange(6).reshape(2, 3).T, np.array([[0, 3], [1, 4], [2, 5]])),
+        ({"x", "y", "z"}, {"z", "y", "x"}),
+        (np.zeros((0, 3)), np.zeros((0, 3))),
+        (pd.DataFrame({"a": [1, 2]}), pd.DataFrame({"a": [1, 2]})),
+    ],
+)
+def test_what_is_the_same_has_the_same_fingerprint(a, b):
+    assert fingerprint(a) == fingerprint(b)
+
+
+def test_a_list_that_holds_itself_is_no_endless_loop():
+    circle = [1]
+    circle.append(circle)
+    assert fingerprint(circle) == fingerprint(circle)
+
+
+def test_what_cannot_be_recognised_is_refused_by_name():
+    with pytest.raises(TypeError, match=r"generator.*make other objects inside the function"):
+        fingerprint(x for x in [1])
+
+
+STUDY = """
+    import numpy as np
+    FACTOR = 2
+    class Head:
+        units = 3
+        def size(self):
+            return self.units
+    def helper(x, power=1):
+        return FACTOR * x ** power
+    def study(arm, budget, seed, scale=10):
+        '''Say something.'''
+        inner = lambda: [helper(value) for value in range(budget)]
+        return {"score": scale * sum(inner()) + Head().size() + np.pi}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("scale * sum", "scale + sum"),
+        ("scale=10", "scale=11"),
+        ("FACTOR = 2", "FACTOR = 3"),
+        ("x ** power", "x * power"),
+        ("power=1", "power=2"),
+        ("units = 3", "units = 4"),
+        ("return self.units", "return -self.units"),
+        ("np.pi", "np.e"),
+        ("range(budget)", "range(seed)"),
+        ('"score"', '"result"'),
+    ],
+)
+def test_any_change_to_what_a_function_uses_is_noticed(old, new):
+    assert old in STUDY
+    assert fingerprint(define(STUDY)) != fingerprint(define(STUDY.replace(old, new)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("FACTOR = 2", "FACTOR = 2  # twice"),
+        ("    def helper", "\n\n    def helper"),
+        ("FACTOR = 2", "FACTOR = 2\n    UNUSED = 5"),
+    ],
+)
+def test_comments_layout_and_what_is_not_used_do_not_count(old, new):
+    assert fingerprint(define(STUDY)) == fingerprint(define(STUDY.replace(old, new)))
+
+
+def test_enclosed_variables_and_decorators_count():
+    def make(factor):
+        def decorate(function):
+            @functools.wraps(function)
+            def wrapped(x):
+                return factor * function(x)
+
+            return wrapped
+
+        @decorate
+        def study(x):
+            return x
+
+        return study
+
+    assert fingerprint(make(1)) == fingerprint(make(1)) != fingerprint(make(2))
+
+
+def test_a_cached_function_is_known_by_what_it_caches():
+    source = "import functools\n@functools.lru_cache\ndef pool():\n    return 1\ndef study():\n    return pool()"
+    assert fingerprint(define(source)) != fingerprint(define(source.replace("return 1", "return 2")))
+
+
+def test_an_array_of_the_notebook_counts_by_its_values():
+    source = "def study():\n    return data.sum()"
+    first, same, other = (define(source, data=data) for data in (np.ones(3), np.ones(3), np.arange(3)))
+    assert fingerprint(first) == fingerprint(same) != fingerprint(other)
+
+
+def test_it_is_the_same_in_every_process():
+    program = textwrap.dedent(STUDY) + textwrap.dedent("""
+        from tl_helpers.fingerprint import fingerprint
+        from tl_helpers.datasets import sample_budget
+        print(fingerprint(study, {"b", "a", "c"}, {"x": (1, 2.5)}, frozenset("xyz"), sample_budget, np.arange(5)))
+    """)
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", program], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(found) == 1 and len(found.pop().strip()) == 16
+
+
+@pytest.fixture
+def small_kit(tmp_path, monkeypatch):
+    """A package that stands in for the kit: a → b, and c on its own."""
+    (tmp_path / "a.py").write_text("def f():\n    from tl_helpers.b import g\n")
+    (tmp_path / "b.py").write_text("value = 1\n")
+    (tmp_path / "c.py").write_text("value = 1\n")
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "fingerprint.py"))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def study():\n    from tl_helpers.a import f",
+        "def study():\n    import tl_helpers.a",
+        "def study():\n    from tl_helpers import a",
+        "def study():\n    def inner():\n        from tl_helpers.a import f\n    return inner",
+    ],
+)
+def test_of_the_kit_only_the_modules_within_reach_count(small_kit, source):
+    study = define(source)
+    before = fingerprint(study)
+    (small_kit / "c.py").write_text("value = 2\n")
+    assert (fingerprint(study) == before) or "import a" in source  # `from tl_helpers import …` may reach all of it
+    before = fingerprint(study)
+    (small_kit / "b.py").write_text("value = 22\n")
+    assert fingerprint(study) != before
+
+
+def test_functions_of_the_kit_bring_their_module(small_kit):
+    def f():
+        pass
+
+    f.__module__ = "tl_helpers.a"
+    study = define("def study():\n    return f()", f=f)
+    before = fingerprint(study)
+    (small_kit / "b.py").write_text("value = 22\n")
+    assert fingerprint(study) != before
