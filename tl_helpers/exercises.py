@@ -133,11 +133,6 @@ def check(name, answer):
     answer : object
         None while the exercise is still to be done.
 
-    Returns
-    -------
-    bool
-        Whether the answer is right.
-
     Raises
     ------
     KeyError
@@ -146,13 +141,12 @@ def check(name, answer):
     exercise = _find(name)
     if answer is None:
         print(f"Exercise {name}: put your answer in place of None and run the cell again; hint({name!r}, 1) helps.")
-        return False
+        return
     given = answer.strip().lower() if isinstance(answer, str) else answer
     if given == exercise.answer:
         print(f"Right. {exercise.why}")
-        return True
-    print("Not yet. " + exercise.feedback.get(given, f"For a nudge run hint({name!r}, 1)."))
-    return False
+    else:
+        print("Not yet. " + exercise.feedback.get(given, f"For a nudge run hint({name!r}, 1)."))
 
 
 def hint(name, grade=1):

@@ -30,12 +30,11 @@ def test_what_is_no_number_is_refused(guess):
 @pytest.mark.parametrize("name", sorted(exercises.EXERCISES))
 def test_every_exercise_checks_and_hints(capsys, name):
     exercise = exercises.EXERCISES[name]
-    assert exercises.check(name, exercise.answer) and exercise.why in capsys.readouterr().out
-    assert not exercises.check(name, None) and "in place of None" in capsys.readouterr().out
-    assert not exercises.check(name, "something else") and "Not yet." in capsys.readouterr().out
-    for wrong, feedback in exercise.feedback.items():
-        assert wrong != exercise.answer
-        assert not exercises.check(name, wrong) and feedback in capsys.readouterr().out
+    expected = {exercise.answer: f"Right. {exercise.why}", None: "in place of None", "something else": "Not yet."}
+    for answer, words in (expected | exercise.feedback).items():
+        exercises.check(name, answer)
+        assert words in capsys.readouterr().out
+    assert exercise.answer not in exercise.feedback
     assert len(exercise.hints) == 3
     for grade, words in enumerate(exercise.hints, start=1):
         exercises.hint(name, grade)
