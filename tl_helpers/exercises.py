@@ -129,7 +129,7 @@ def check(name, answer):
     Parameters
     ----------
     name : str
-        Such as ``"01-budget"``.
+        Such as ``"01-rare"``.
     answer : object
         None while the exercise is still to be done.
 
