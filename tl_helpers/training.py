@@ -297,9 +297,9 @@ def _run_phase(model, data, held_out, rows, phase, settings, bar):
         optimizer = discriminative_optimizer(model, schedule, settings["factors"])
     part, note = model, (False, "Nothing was run once, as asked.")
     if settings["cache"] is not False:
-        bar.set_postfix_str("running the frozen part once")
+        _say_beside(bar, "running the frozen part once")
         part, data, held_out, rows, note = _cut_off(model, data, held_out, rows, settings["cache"])
-        bar.set_postfix_str("")
+        _say_beside(bar, "")
     loss = resolve_loss(settings["loss"])
     steps = make_steps(part, *data, loss, optimizer, rows.shape[1])
     forward = make_forward(part) if held_out else None
@@ -323,6 +323,12 @@ def _run_phase(model, data, held_out, rows, phase, settings, bar):
     if best is not None:
         put_back(part, best[1])
     return columns, note
+
+
+def _say_beside(bar, words):
+    """Put words beside a progress bar. One that is switched off would show itself in a notebook when told something."""
+    if not bar.disable:
+        bar.set_postfix_str(words)
 
 
 def _cut_off(model, data, held_out, rows, cache):
