@@ -386,8 +386,10 @@ def test_an_interrupted_removal_is_finished(run, steps):
 
 # --- Ctrl-C, and two at once
 
+# Whoever runs the tests in the background has SIGINT ignored, and children inherit that: the launcher's user has not.
 INTERRUPTED = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, {root!r})
 import run
 def call(command):
