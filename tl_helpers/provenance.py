@@ -12,10 +12,13 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
 from tl_helpers.files import DataError, atomic_path, read_verified
 
 _PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "scipy", "scikit-learn", "pandas", "joblib")
 _KINDS = {"b": "bool", "i": "int64", "u": "int64", "f": "float64"}
+_READERS = {"bool": "True".__eq__, "int64": int, "float64": lambda text: float(text or "nan")}
 
 
 @functools.lru_cache(maxsize=1)
@@ -136,6 +139,8 @@ def _columns(frame):
             raise ValueError(
                 f"Column {name!r} mixes kinds or has gaps (it holds {odd!r}); make it all numbers, bools or texts."
             )
+        if kind == "str" and column.str.contains("\r", regex=False).any():
+            raise ValueError(f"Column {name!r} holds a carriage return, which CSV readers take for the end of a line.")
         columns[name] = kind
     return columns
 
@@ -171,13 +176,11 @@ def load_study(name):
             f"The table of study {record['name']!r} is not the one that its provenance describes: one of the two files "
             f"was changed. Make it again with: {record['command']}"
         )
-    frame = pandas.read_csv(
-        io.BytesIO(content),
-        dtype=record["columns"],
-        keep_default_na=False,
-        na_values={column: [""] for column, kind in record["columns"].items() if kind == "float64"},
-        float_precision="round_trip",
-    )
+    # As texts first: pandas' own ways to read numbers differ in the last digit between versions.
+    frame = pandas.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
+    for column, kind in record["columns"].items():
+        if kind != "str":
+            frame[column] = np.array([_READERS[kind](value) for value in frame[column]], dtype=kind)
     frame.attrs["study"] = record
     return frame
 

@@ -55,7 +55,7 @@ def free_port():
         return server.getsockname()[1]
 
 
-def wait_until_up(process, url, log, seconds=120):
+def wait_until_up(process, url, log, seconds=300):
     """Wait until the server answers. Fails with the server's own words if it ends or takes too long."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:

@@ -64,7 +64,7 @@ def open_notebook(page, lab, notebook):
         kernel = lab.kernel_of(notebook)
         return kernel is not None and kernel["execution_state"] == "idle" and kernel["connections"] > 0
 
-    wait_for(listens, f"the kernel of {notebook}", seconds=120)
+    wait_for(listens, f"the kernel of {notebook}", seconds=300)
     # The page is told a moment later; what is asked of it before is dropped.
     page.wait_for_timeout(1000)
 

@@ -1,0 +1,452 @@
+"""Intervals and tests against values worked out by hand, and against what they promise about chance."""
+
+import math
+from concurrent.futures import Future
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from tl_helpers import experiments
+from tl_helpers.datasets import Dataset, Domain, Task
+from tl_helpers.experiments import (
+    confidence_interval,
+    holm,
+    label_efficiency,
+    paired_difference,
+    transfer_verdict,
+)
+from tl_helpers.grid import GridError
+
+T_3 = 3.182446305284264  # Student's t, 3 degrees of freedom, two-sided 95 %: from a table
+
+
+def table(differences, base=0.0, **columns):
+    """Two arms whose difference at budget b and seed s is ``differences[b][s]``; `base` is the baseline's score."""
+    rows = []
+    for budget, values in differences.items():
+        for seed, value in enumerate(values):
+            common = {"budget": budget, "seed": seed, **columns}
+            rows.append({"arm": "scratch", "score": base, **common})
+            rows.append({"arm": "transfer", "score": base + value, **common})
+    return pd.DataFrame(rows)
+
+
+# ---------------------------------------------------------------- by hand
+
+
+def test_an_interval_by_hand():
+    # 1, 2, 3, 4: mean 2.5, variance 5/3, standard error sqrt(5/12)
+    frame = pd.DataFrame({"arm": "a", "budget": 5, "seed": range(4), "score": [4.0, 1, 3, 2]})
+    (row,) = confidence_interval(frame).to_dict("records")
+    half = T_3 * math.sqrt(5 / 12)
+    assert (row["arm"], row["budget"], row["n"], row["mean"]) == ("a", 5, 4, 2.5)
+    assert row["low"] == pytest.approx(2.5 - half, abs=1e-12) and row["high"] == pytest.approx(2.5 + half, abs=1e-12)
+
+
+def test_a_paired_difference_by_hand():
+    (row,) = paired_difference(table({5: [4, 1, 3, 2]}, base=50.0), "transfer", "scratch").to_dict("records")
+    half = T_3 * math.sqrt(5 / 12)
+    # t = 2.5 / sqrt(5/12) = sqrt(15); with 3 degrees of freedom P(|T| > t) = 1 − 2/π (x/(1+x²) + arctan x), x = t/√3
+    x = math.sqrt(5)
+    p = 1 - 2 / math.pi * (x / (1 + x * x) + math.atan(x))
+    assert (row["budget"], row["n"], row["difference"]) == (5, 4, 2.5)
+    assert row["low"] == pytest.approx(2.5 - half, abs=1e-12) and row["high"] == pytest.approx(2.5 + half, abs=1e-12)
+    assert row["p"] == pytest.approx(p, abs=1e-12) == row["p_holm"] == pytest.approx(0.030466, abs=1e-6)
+
+
+def test_the_sign_flip_test_by_hand():
+    # Of the 16 ways to flip the signs of 1, 2, 3, 4 only two give a mean as far from 0 as 2.5: none and all.
+    frame = table({5: [4, 1, 3, 2], 10: [1, -1, 1, -1]})
+    result = paired_difference(frame, "transfer", "scratch", method="bootstrap")
+    assert result["p"].tolist() == [2 / 16, 1.0]
+    assert result["p_holm"].tolist() == [4 / 16, 1.0]
+
+
+def test_holm_by_hand():
+    # sorted .005 .01 .03 .04, times 4 3 2 1: .02 .03 .06 .04, and none below one before it
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.3]) == pytest.approx([0.3])
+    assert holm([0.5, 0.6]) == pytest.approx([1, 1])
+    assert holm([]).tolist() == []
+
+
+@pytest.mark.parametrize("p_values", [[-0.1], [1.1], [np.nan], [[0.1]]])
+def test_holm_takes_p_values_only(p_values):
+    with pytest.raises(ValueError, match="p-values"):
+        holm(p_values)
+
+
+@pytest.mark.parametrize("method", ["t", "bootstrap"])
+def test_equal_differences_leave_no_doubt(method):
+    result = paired_difference(table({5: [2, 2, 2], 10: [0, 0, 0]}, base=1.0), "transfer", "scratch", method=method)
+    assert result[["difference", "low", "high", "p"]].to_numpy().tolist() == [[2, 2, 2, 0], [0, 0, 0, 1]]
+
+
+def test_one_run_has_no_interval():
+    frame = pd.DataFrame({"arm": ["a", "a", "b"], "budget": [1, 1, 1], "seed": [0, 1, 0], "score": [1.0, 2, 3]})
+    result = confidence_interval(frame)
+    assert result["n"].tolist() == [2, 1]
+    assert result[["low", "high"]].isna().to_numpy().tolist() == [[False, False], [True, True]]
+
+
+def test_groups_and_columns_can_be_chosen():
+    frame = table({5: [1, 2], 10: [3, 5]}).rename(columns={"score": "accuracy"})
+    assert confidence_interval(frame, score="accuracy", by="arm")["n"].tolist() == [4, 4]
+    together = paired_difference(frame, "transfer", "scratch", score="accuracy", by=None, pair=["budget", "seed"])
+    assert together["n"].tolist() == [4] and together["difference"].tolist() == [2.75]
+    by_seed = paired_difference(frame, "transfer", "scratch", score="accuracy", by="seed", pair="budget")
+    assert by_seed[["seed", "difference"]].to_numpy().tolist() == [[0, 2], [1, 3.5]]
+
+
+# ---------------------------------------------------------------- refusals
+
+
+def without(frame, arm, budget, seed):
+    return frame[~((frame["arm"] == arm) & (frame["budget"] == budget) & (frame["seed"] == seed))]
+
+
+FULL = table({5: [1, 2, 3], 10: [2, 3, 5]})
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (FULL[FULL["arm"] == "scratch"], "There is no arm 'transfer'; the frame has 'scratch'"),
+        (without(FULL, "transfer", 10, 2), "Arm 'transfer' has no run at budget 10, seed 2, where the other"),
+        (without(FULL, "scratch", 5, 0), r"Arm 'scratch' has no run at budget 5, seed 0.*\(1 such"),
+        (FULL[(FULL["arm"] == "scratch") | (FULL["budget"] == 5)], r"Arm 'transfer' has no run at budget 10.*\(3 such"),
+        (pd.concat([FULL, FULL[:1]]), "Arm 'scratch' has more than one run at budget 5, seed 0"),
+        (FULL[FULL["seed"] == 0], "Only one pair at budget 5"),
+        (
+            FULL.assign(score=FULL["score"].where(FULL.index != 3)),
+            "1 of 12 scores are not finite.*score nan at arm 'transfer'",
+        ),
+        (FULL.replace({"score": {5.0: np.inf}}), "score inf at arm 'transfer', budget 10, seed 2"),
+        (FULL.drop(columns="seed"), "no column 'seed'; it has 'arm', 'score', 'budget'"),
+        (FULL.assign(score="high"), "not numbers"),
+        (FULL[:0], "no rows"),
+    ],
+)
+def test_what_cannot_be_paired_is_named(frame, message):
+    with pytest.raises(ValueError, match=message):
+        paired_difference(frame, "transfer", "scratch")
+
+
+def test_settings_are_checked():
+    with pytest.raises(ValueError, match="nothing to compare"):
+        paired_difference(FULL, "scratch", "scratch")
+    with pytest.raises(ValueError, match="method must be 't' or 'bootstrap', not 'z'"):
+        paired_difference(FULL, "transfer", "scratch", method="z")
+    with pytest.raises(ValueError, match=r"confidence must be between 0 and 1, such as 0\.95, not 95"):
+        confidence_interval(FULL, confidence=95)
+
+
+# ---------------------------------------------------------------- what must always hold
+
+differences = st.dictionaries(
+    st.integers(1, 100), st.lists(st.integers(-50, 50), min_size=4, max_size=4), min_size=1, max_size=4
+)
+numbers = ["difference", "low", "high"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(differences, st.integers(-100, 100), st.randoms())
+def test_common_shifts_and_the_order_of_rows_do_not_matter(values, shift, chance):
+    frame = table(values, base=1.0)
+    expected = paired_difference(frame, "transfer", "scratch")
+    order = list(range(len(frame)))
+    chance.shuffle(order)
+    moved = frame.assign(score=frame["score"] + shift + frame["seed"]).iloc[order]
+    result = paired_difference(moved, "transfer", "scratch").set_index("budget").loc[expected["budget"]].reset_index()
+    pd.testing.assert_frame_equal(result, expected, atol=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(differences, st.integers(1, 9))
+def test_swapping_the_arms_flips_the_sign_and_scaling_scales(values, factor):
+    frame = table(values)
+    forward = paired_difference(frame, "transfer", "scratch")
+    backward = paired_difference(frame.assign(score=factor * frame["score"]), "scratch", "transfer")
+    np.testing.assert_allclose(backward[numbers], -factor * forward[["difference", "high", "low"]], atol=1e-9)
+    np.testing.assert_allclose(backward[["p", "p_holm"]], forward[["p", "p_holm"]], atol=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(differences)
+def test_interval_and_test_agree(values):
+    result = paired_difference(table(values), "transfer", "scratch")
+    assert (result["low"] <= result["difference"]).all() and (result["difference"] <= result["high"]).all()
+    assert ((result["p"] < 0.05) == ((result["low"] > 0) | (result["high"] < 0))).all()
+    assert (result["p_holm"] >= result["p"]).all() and (result["p_holm"] <= 1).all()
+    wider = paired_difference(table(values), "transfer", "scratch", confidence=0.99)
+    assert (wider["low"] <= result["low"]).all() and (wider["high"] >= result["high"]).all()
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.randoms())
+def test_holm_keeps_the_order_and_knows_no_order_of_rows(p_values, chance):
+    adjusted = holm(p_values)
+    order = np.argsort(p_values, kind="stable")
+    assert (np.diff(adjusted[order]) >= 0).all()
+    assert (np.asarray(p_values) <= adjusted).all() and (
+        adjusted <= np.minimum(1, len(p_values) * np.asarray(p_values))
+    ).all()
+    shuffled = list(range(len(p_values)))
+    chance.shuffle(shuffled)
+    assert holm(np.asarray(p_values)[shuffled]).tolist() == adjusted[shuffled].tolist()
+
+
+def test_the_bootstrap_is_the_same_every_time():
+    frame = table({5: [3, 1, 4, 1, 5, 9, 2, 6]})
+    first, second = (paired_difference(frame, "transfer", "scratch", method="bootstrap") for _ in range(2))
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
+    t = paired_difference(frame, "transfer", "scratch")
+    assert t["low"][0] < first["low"][0] < t["difference"][0] < first["high"][0] < t["high"][0]
+
+
+# ---------------------------------------------------------------- what is promised about chance
+
+
+def bounds(trials, probability):
+    """Return between which counts a binomial variable lies but for one time in a million."""
+    return stats.binom.ppf([0.5e-6, 1 - 0.5e-6], trials, probability)
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_t_intervals_cover_the_truth_as_often_as_they_say(confidence):
+    trials, truth = 3000, 3.0
+    draws = np.random.default_rng(5).normal(truth, 2, (trials, 4))
+    result = paired_difference(table(dict(enumerate(draws))), "transfer", "scratch", confidence=confidence)
+    low, high = bounds(trials, confidence)
+    assert low <= ((result["low"] <= truth) & (truth <= result["high"])).sum() <= high
+    frame = pd.DataFrame({"trial": np.repeat(np.arange(trials), 4), "score": draws.ravel()})
+    means = confidence_interval(frame, by="trial", confidence=confidence)
+    assert low <= ((means["low"] <= truth) & (truth <= means["high"])).sum() <= high
+
+
+def test_bootstrap_intervals_cover_the_truth_nearly_as_often_for_many_pairs(monkeypatch):
+    monkeypatch.setattr(experiments, "RESAMPLES", 999)
+    trials, truth = 300, 3.0
+    draws = np.random.default_rng(6).normal(truth, 2, (trials, 30))
+    frame = pd.DataFrame({"trial": np.repeat(np.arange(trials), 30), "score": draws.ravel()})
+    result = confidence_interval(frame, by="trial", method="bootstrap")
+    covered = ((result["low"] <= truth) & (truth <= result["high"])).sum()
+    assert bounds(trials, 0.92)[0] <= covered <= bounds(trials, 0.96)[1]
+
+
+def test_some_budget_is_called_different_by_chance_in_at_most_five_of_a_hundred_studies():
+    studies, budgets = 400, 5
+    draws = np.random.default_rng(7).normal(0, 1, (studies, budgets, 6))
+    uncorrected = corrected = 0
+    for study in draws:
+        result = paired_difference(table(dict(enumerate(study))), "transfer", "scratch")
+        uncorrected += (result["p"] < 0.05).any()
+        corrected += (result["p_holm"] < 0.05).any()
+    assert corrected <= bounds(studies, 0.05)[1]
+    assert uncorrected > bounds(studies, 0.05)[1]  # about 1 − .95⁵ = 23 of a hundred: why the correction is there
+
+
+# ---------------------------------------------------------------- label efficiency
+
+
+class Inline:
+    def submit(self, function, payload, *task):
+        future = Future()
+        future.set_result(function(payload, *task))
+        return future
+
+
+def pool(n=60):
+    ids = np.array([f"{number:03}" for number in range(n)])
+    x = np.zeros((n, 2, 2, 1), "uint8")
+    return Dataset(x, np.arange(n) % 3, Domain("d", (2, 2, 1)), Task("t", ("a", "b", "c")), "train", ids)
+
+
+def report(arm, data, seed, factor=1):
+    return {"score": factor * len(data) + seed, "ids": " ".join(data.ids), "classes": len(set(data.y))}
+
+
+@pytest.mark.parametrize("data", [pool(), pool])
+def test_label_efficiency_gives_every_arm_the_same_nested_samples(data):
+    runs, curve = label_efficiency(report, data, ["x", "y"], [1, 2, 5], [0, 1], path=None, client=Inline(), factor=10)
+    assert runs["classes"].unique().tolist() == [3]
+    samples = {(row.arm, row.budget, row.seed): set(row.ids.split()) for row in runs.itertuples()}
+    for seed in (0, 1):
+        assert [len(samples["x", budget, seed]) for budget in (1, 2, 5)] == [3, 6, 15]
+        assert samples["x", 1, seed] < samples["x", 2, seed] < samples["x", 5, seed]
+        assert all(samples["x", budget, seed] == samples["y", budget, seed] for budget in (1, 2, 5))
+    assert samples["x", 5, 0] != samples["x", 5, 1]
+    assert curve[["arm", "budget", "n", "mean"]].to_numpy().tolist() == [
+        [arm, budget, 2, 30 * budget + 0.5] for arm in "xy" for budget in (1, 2, 5)
+    ]
+
+
+def test_label_efficiency_names_a_budget_that_is_too_large():
+    with pytest.raises(GridError, match=r"budget 21, seed 0: ValueError: Class 'a' has 20 examples"):
+        label_efficiency(report, pool(), ["x"], [21], [0], path=None, client=Inline())
+    with pytest.raises(TypeError, match="data must be a Dataset or a function"):
+        label_efficiency(report, "emoji", ["x"], [1], [0], path=None)
+
+
+def test_label_efficiency_notices_other_data_and_another_function(tmp_path):
+    def other(arm, data, seed):
+        return {"score": 1}
+
+    path = tmp_path / "log.jsonl"
+    settings = {"arms": ["x"], "budgets": [1], "seeds": [0, 1], "path": path, "client": Inline()}
+    calls = [(report, pool()), (report, pool(63)), (other, pool()), (report, pool())]
+    specs = [label_efficiency(*call, **settings).runs["spec"][0] for call in calls]
+    assert len(set(specs)) == 3 and specs[0] == specs[3]
+
+
+# ---------------------------------------------------------------- the verdict
+
+
+def study(effect, n=8, noise=0.3, longer=None, scale=1, **columns):
+    """Runs at budgets 5, 20, 80: `effect` and `longer` map a budget to a gain over the baseline, in points."""
+    chance = np.random.default_rng(1)
+    rows = []
+    for budget in (5, 20, 80):
+        for seed in range(n):
+            base = 40 + budget / 4 + chance.normal(0, 3)
+            arms = {"scratch": 0, "transfer": effect(budget)} | ({} if longer is None else {"longer": longer(budget)})
+            for arm, gain in arms.items():
+                score = scale * (base + gain + chance.normal(0, noise))
+                rows.append({"arm": arm, "budget": budget, "seed": seed, "score": score} | columns)
+    return pd.DataFrame(rows)
+
+
+def check(verdict, question):
+    (found,) = [each for each in verdict.checks if question in each.question]
+    return found
+
+
+def test_a_gain_is_positive():
+    verdict = transfer_verdict(study(lambda budget: 6 if budget < 80 else 0), "transfer", "scratch")
+    assert verdict.verdict == "positive"
+    assert verdict.table["verdict"].tolist() == ["positive", "positive", "inconclusive"]
+    low, high = verdict.table["difference"].sort_values().iloc[[1, 2]]
+    assert f"beats scratch at 2 of 3 budgets, by {low:+.1f} points" in verdict.sentence
+    assert f"{high:+.1f} points" in verdict.sentence and "n = 8 pairs" in verdict.sentence
+    assert "At budget 80 no difference shows." in verdict.sentence
+    assert verdict.sentence in str(verdict)
+
+
+def test_a_loss_is_negative_and_nothing_is_inconclusive():
+    negative = transfer_verdict(study(lambda budget: -4), "transfer", "scratch")
+    assert negative.verdict == "negative" and "transfer loses to scratch at 3 of 3 budgets" in negative.sentence
+    nothing = transfer_verdict(study(lambda budget: 0), "transfer", "scratch")
+    assert nothing.verdict == "inconclusive"
+    assert "At budgets 5, 20 and 80 no difference shows between transfer and scratch" in nothing.sentence
+
+
+def test_a_change_of_sign_is_said():
+    verdict = transfer_verdict(study(lambda budget: 4 if budget == 5 else -4), "transfer", "scratch")
+    assert verdict.verdict == "inconclusive"
+    assert verdict.table["verdict"].tolist() == ["positive", "negative", "negative"]
+    assert verdict.sentence.startswith("It depends on the budget: transfer beats scratch at budget 5, by +")
+    assert "but loses to scratch at 2 of 3 budgets" in verdict.sentence
+
+
+def test_fractions_are_told_in_points():
+    percent = transfer_verdict(study(lambda budget: 6), "transfer", "scratch").sentence
+    assert transfer_verdict(study(lambda budget: 6, scale=0.01), "transfer", "scratch").sentence == percent
+    assert "IoU" in transfer_verdict(study(lambda budget: 6), "transfer", "scratch", unit="IoU").sentence
+
+
+def test_the_correction_decides_not_the_single_interval():
+    # Alone p = .030 (see above): enough for one budget, too little for one of three.
+    frame = table({5: [4, 1, 3, 2], 20: [1, -1, 2, -2], 80: [1, -1, 3, -3]}, base=50.0)
+    together = transfer_verdict(frame, "transfer", "scratch", minimum_pairs=4)
+    alone = transfer_verdict(frame[frame["budget"] == 5], "transfer", "scratch", minimum_pairs=4)
+    assert (together.verdict, alone.verdict) == ("inconclusive", "positive")
+
+
+def test_few_seeds_conclude_nothing():
+    verdict = transfer_verdict(study(lambda budget: 9, n=4), "transfer", "scratch")
+    assert verdict.verdict == "inconclusive" and "n = 4. Run at least 5" in verdict.sentence
+    assert check(verdict, "enough pairs").passed is False
+    assert transfer_verdict(study(lambda budget: 9, n=4), "transfer", "scratch", minimum_pairs=4).verdict == "positive"
+
+
+RATES = [1e-3, 3e-3, 1e-2]
+
+
+@pytest.mark.parametrize(
+    ("effect", "arm", "rate", "verdict"),
+    [
+        (6, "scratch", 1e-2, "inconclusive"),
+        (6, "scratch", 1e-3, "inconclusive"),
+        (6, "scratch", 3e-3, "positive"),
+        (6, "transfer", 1e-2, "positive"),  # a better rate could only add to the gain
+        (-6, "transfer", 1e-2, "inconclusive"),
+        (-6, "scratch", 1e-2, "negative"),
+    ],
+)
+def test_a_learning_rate_at_the_edge_casts_doubt_where_it_favours_the_result(effect, arm, rate, verdict):
+    frame = study(lambda budget: effect, learning_rate=3e-3)
+    frame.loc[frame["arm"] == arm, "learning_rate"] = rate
+    result = transfer_verdict(frame, "transfer", "scratch", learning_rates=RATES)
+    assert result.verdict == verdict
+    assert check(result, "learning rate").passed is (verdict != "inconclusive")
+    if verdict == "inconclusive":
+        assert f"No: {arm} at budgets 5, 20 and 80" in result.sentence
+
+
+def test_a_rate_at_the_edge_of_one_budget_leaves_the_others():
+    frame = study(lambda budget: 6, learning_rate=3e-3)
+    frame.loc[(frame["arm"] == "scratch") & (frame["budget"] == 20), "learning_rate"] = 1e-3
+    result = transfer_verdict(frame, "transfer", "scratch", learning_rates=RATES)
+    assert result.table["verdict"].tolist() == ["positive", "inconclusive", "positive"]
+    assert "What was measured at budget 20: +" in result.sentence and "is open to doubt" in result.sentence
+
+
+def test_what_cannot_be_checked_is_said():
+    result = transfer_verdict(study(lambda budget: 6), "transfer", "scratch")
+    assert [each.passed for each in result.checks] == [True, None, None, None]
+    gap = study(lambda budget: 6, learning_rate=np.nan)
+    assert check(transfer_verdict(gap, "transfer", "scratch", learning_rates=RATES), "learning rate").passed is None
+
+
+def test_a_baseline_with_fewer_updates_is_not_beaten():
+    frame = study(lambda budget: 6, updates=300)
+    assert check(transfer_verdict(frame, "transfer", "scratch"), "updates").passed is True
+    frame.loc[frame["arm"] == "scratch", "updates"] = 100
+    assert transfer_verdict(frame, "transfer", "scratch").verdict == "inconclusive"
+    frame.loc[frame["arm"] == "scratch", "updates"] = 900
+    assert transfer_verdict(frame, "transfer", "scratch").verdict == "positive"
+
+
+def test_a_gain_must_hold_against_the_baseline_trained_longer():
+    frame = study(lambda budget: 6, longer=lambda budget: 6 if budget == 80 else 1)
+    result = transfer_verdict(frame, "transfer", "scratch", controls=["longer"])
+    assert result.verdict == "positive"
+    assert result.table["verdict"].tolist() == ["positive", "positive", "inconclusive"]
+    assert check(result, "against longer").answer == "No: not at budget 80."
+    gone = study(lambda budget: 6, longer=lambda budget: 6)
+    assert transfer_verdict(gone, "transfer", "scratch", controls=["longer"]).verdict == "inconclusive"
+    with pytest.raises(ValueError, match="Control 'wider' has no run at budgets 5, 20 and 80"):
+        transfer_verdict(frame, "transfer", "scratch", controls=["wider"])
+
+
+def test_a_control_counts_only_where_it_was_run():
+    frame = study(lambda budget: 6, longer=lambda budget: 6)
+    frame = frame[(frame["arm"] != "longer") | (frame["budget"] == 5)]
+    result = transfer_verdict(frame, "transfer", "scratch", controls=["longer"])
+    assert result.table["verdict"].tolist() == ["inconclusive", "positive", "positive"]
+
+
+def test_a_baseline_no_better_than_guessing_is_stuck():
+    frame = study(lambda budget: 6)
+    assert transfer_verdict(frame, "transfer", "scratch", chance=12.5).verdict == "positive"
+    stuck = transfer_verdict(frame, "transfer", "scratch", chance=65)
+    assert stuck.verdict == "inconclusive" and "Did the baseline learn anything? No" in stuck.sentence
+
+
+def test_a_verdict_is_not_changed_by_accident():
+    verdict = transfer_verdict(study(lambda budget: 6), "transfer", "scratch")
+    with pytest.raises(AttributeError):
+        verdict.verdict = "negative"
