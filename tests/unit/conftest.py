@@ -14,6 +14,12 @@ def no_sockets(request, monkeypatch):
     pytest_socket.enable_socket()
 
 
+@pytest.fixture(autouse=True)
+def nothing_read_yet(monkeypatch):
+    """Forget which data files earlier tests have read: stored runs depend on them, and some were made up."""
+    monkeypatch.setattr("tl_helpers.files._files_read", {})
+
+
 @pytest.fixture
 def network_attempts(tmp_path, monkeypatch):
     """Let a test try the (blocked) network without failing the run; return the path of the list of its attempts."""
