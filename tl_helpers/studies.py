@@ -28,11 +28,19 @@ from tl_helpers.datasets import (
     sample_budget,
 )
 from tl_helpers.files import atomic_path, data_folder
+from tl_helpers.freezing_studies import (
+    BACKBONE_CUTS,
+    DEPTHS,
+    SWEEP_LAYERS,
+    backbone_depth,
+    freeze_shoes,
+    freeze_sketches,
+    freezing_sweep,
+)
 from tl_helpers.grid import run_grid
 from tl_helpers.provenance import load_study, save_study
 
 RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-FEWER_RATES = (1e-3, 3e-3, 1e-2)
 WORK = Path(".tl_cache/studies")
 
 
@@ -512,6 +520,8 @@ def _garment_probabilities(split):
 # ---------------------------------------------------------------- running them
 
 SEEDS = tuple(range(10))
+SWEEP_ARMS = ("AnB", "AnB+", "BnB", "BnB+", "RnB", "AnD", "AnD+", "RnD")
+FREEZING_ARMS = ("scratch", *DEPTHS, "lp_ft", "gradual_unfreezing", "discriminative")
 STUDIES = {
     "emoji_labels": Study(
         emoji_labels,
@@ -519,7 +529,6 @@ STUDIES = {
         budgets=(5, 20, 40),
         seeds=SEEDS,
         tuned=("scratch", "scratch_longer"),
-        rates=FEWER_RATES,
         tuning_seeds=(100, 101),
     ),
     "street_labels": Study(
@@ -535,8 +544,7 @@ STUDIES = {
         budgets=(40, 100, 250, 600, 1500),
         seeds=SEEDS[:5],
         tuned=("scratch 20", "fine_tuning 20", "scratch 500", "fine_tuning 500"),
-        rates=FEWER_RATES,
-        tuning_seeds=(100,),
+        tuning_seeds=(100, 101),
         budget_unit="updates",
     ),
     "street_feature_space": Study(
@@ -545,8 +553,6 @@ STUDIES = {
         budgets=(5, 20, 200),
         seeds=SEEDS,
         tuned=("scratch", "shrink", "sum_kernel"),
-        rates=FEWER_RATES,
-        tuning_seeds=(100,),
     ),
     "photos_from_emoji": Study(
         photos_from_emoji,
@@ -571,6 +577,41 @@ STUDIES = {
         budgets=(1, 2, 5, 10, 50),
         seeds=SEEDS,
         budget_unit="times rarer",
+    ),
+    "freezing_sweep": Study(
+        freezing_sweep,
+        arms=SWEEP_ARMS,
+        budgets=(0, *range(1, len(SWEEP_LAYERS) + 1)),
+        seeds=SEEDS[:6],
+        tuned=SWEEP_ARMS,
+        rates=RATES[1:],
+        tuning_seeds=(100,),
+        budget_unit="copied layers",
+    ),
+    "freeze_sketches": Study(
+        freeze_sketches,
+        arms=FREEZING_ARMS,
+        budgets=(2, 5, 20, 200),
+        seeds=SEEDS,
+        tuned=FREEZING_ARMS,
+        tuning_seeds=(100, 101),
+    ),
+    "freeze_shoes": Study(
+        freeze_shoes,
+        arms=FREEZING_ARMS,
+        budgets=(2, 5, 20, 200),
+        seeds=SEEDS,
+        tuned=FREEZING_ARMS,
+        tuning_seeds=(100, 101),
+    ),
+    "backbone_depth": Study(
+        backbone_depth,
+        arms=("logistic regression", "head", *BACKBONE_CUTS),
+        budgets=(5, 20),
+        seeds=SEEDS[:6],
+        tuned=("head", *BACKBONE_CUTS),
+        rates=RATES[:4],
+        tuning_seeds=(100,),
     ),
 }
 
