@@ -219,7 +219,7 @@ def _fit_arm(arm, labelled, test, source, *, rate, seed):
         "learning_rate": rate,
         "updates": 300,
         "train_seconds": round(fit.cpu_seconds, 3),
-        "trainable": sum(int(weight.size) for weight in model.trainable_variables),
+        "trainable": sum(int(np.prod(weight.shape)) for weight in model.trainable_variables),
     }
 
 
@@ -277,5 +277,5 @@ def backbone_depth(arm, budget, seed, *, rate=None, split="test"):
         "learning_rate": rate,
         "updates": 150,
         "train_seconds": round(fit.cpu_seconds, 3),
-        "trainable": sum(int(weight.size) for weight in model.trainable_variables),
+        "trainable": sum(int(np.prod(weight.shape)) for weight in model.trainable_variables),
     }
