@@ -15,6 +15,7 @@ _HOMES = {
     "models": ["Backbone", "load_backbone", "load_source_model", "small_cnn"],
     "provenance": ["load_study", "study_provenance"],
     "session": ["start"],
+    "similarity": ["cka"],
     "training": ["fit_transfer"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
