@@ -15,12 +15,19 @@ def gaussian(n, d, seed):
     return np.random.default_rng(seed).normal(size=(n, d))
 
 
+def gram(features):
+    return [
+        [sum(Fraction(a) * Fraction(b) for a, b in zip(row, other, strict=True)) for other in features]
+        for row in features
+    ]
+
+
 def hsic_by_definition(x, y):
     """Song et al. 2012, theorem 2: the mean over all ways to draw four different rows, in exact arithmetic."""
     n = len(x)
-    k, l = ([[sum(Fraction(a) * Fraction(b) for a, b in zip(r, s)) for s in f] for r in f] for f in (x, y))
+    a, b = gram(x), gram(y)
     terms = [
-        k[i][j] * l[i][j] + k[i][j] * l[q][r] - 2 * k[i][j] * l[i][q]
+        a[i][j] * b[i][j] + a[i][j] * b[q][r] - 2 * a[i][j] * b[i][q]
         for i, j, q, r in itertools.permutations(range(n), 4)
     ]
     return sum(terms) / len(terms)
