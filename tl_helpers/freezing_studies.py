@@ -111,9 +111,15 @@ def freezing_sweep(arm, budget, seed, *, rate=None, split="test"):
     dict
         ``score``: accuracy in % on the target.
     """
+    return dict(_sweep_run(arm if budget else f"-0{arm[2]}", budget, seed, rate, split))
+
+
+@lru_cache(maxsize=8)
+def _sweep_run(arm, budget, seed, rate, split):
+    """Run once; without copied layers all arms of one target are the same run."""
     from tl_helpers.training import accuracy, fit_transfer
 
-    digits = "D" in arm
+    digits = arm[2] == "D"
     if digits:
         # There are no validation digits: the rate is chosen on the pool that notebooks call "target".
         train, test = _digits("source"), _digits("target" if split == "validation" else "test")
