@@ -637,24 +637,28 @@ def tune(study, name, *, n_jobs):
     """
     if not study.tuned:
         return {}, []
+    runs = run_grid(
+        tuning_run,
+        [f"{arm} @ {rate:g}" for arm in study.tuned for rate in study.rates],
+        study.budgets,
+        study.tuning_seeds,
+        path=WORK / f"{name}-tuning.jsonl",
+        n_jobs=n_jobs,
+        experiment=study.function,
+    )
     scores = {}
-    for rate in study.rates:
-        path = WORK / f"{name}-tuning-{rate:g}.jsonl"
-        runs = run_grid(
-            study.function,
-            study.tuned,
-            study.budgets,
-            study.tuning_seeds,
-            path=path,
-            n_jobs=n_jobs,
-            rate=rate,
-            split="validation",
-        )
-        for (arm, budget), score in runs.groupby(["arm", "budget"])["score"].mean().items():
-            scores.setdefault(f"{arm}/{budget}", {})[rate] = score
+    for (arm, budget), score in runs.groupby(["arm", "budget"])["score"].mean().items():
+        arm, rate = arm.rsplit(" @ ", 1)
+        scores.setdefault(f"{arm}/{budget}", {})[float(rate)] = score
     rates = {key: max(by_rate, key=by_rate.get) for key, by_rate in scores.items()}
     edges = (min(study.rates), max(study.rates))
     return rates, [key for key, rate in rates.items() if rate in edges]
+
+
+def tuning_run(*, arm, budget, seed, experiment):
+    """Run one arm on the validation split at the rate that follows its name."""
+    arm, rate = arm.rsplit(" @ ", 1)
+    return experiment(arm, budget, seed, rate=float(rate), split="validation")
 
 
 def measured_run(*, arm, budget, seed, experiment, rates):
