@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from tl_helpers.datasets import load_emoji, load_street, sample_budget
+from tl_helpers.provenance import study_provenance
 
 # ---------------------------------------------------------------- the freezing sweep of 2014, at home
 
@@ -181,6 +182,28 @@ def freeze_shoes(arm, budget, seed, *, rate=None, split="test"):
     """
     labelled = sample_budget(_target("photo", "shoe"), budget, seed=seed)
     return _fit_arm(arm, labelled, load_street("photo", split, labels="shoe"), "street_families", rate=rate, seed=seed)
+
+
+def fit_depth_once(target, labels, depth, *, seed=0):
+    """Run one setting of :func:`freeze_sketches` or :func:`freeze_shoes` at the stored rate, on the test split.
+
+    Parameters
+    ----------
+    target : {"sketches", "shoes"}
+    labels : int
+        Labels per class, one of the stored budgets.
+    depth : str
+        An arm of the study.
+    seed : int
+
+    Returns
+    -------
+    float
+        Accuracy in %.
+    """
+    study = {"sketches": freeze_sketches, "shoes": freeze_shoes}[target]
+    rate = study_provenance(study.__name__)["spec"]["rates"][f"{depth}/{labels}"]
+    return study(depth, labels, seed, rate=rate)["score"]
 
 
 @lru_cache(maxsize=2)

@@ -1,0 +1,190 @@
+"""What happens if I choose otherwise? Explorers with sliders, each with a function that draws the same as a figure."""
+
+from __future__ import annotations
+
+import contextlib
+
+import ipywidgets
+import matplotlib.pyplot as plt
+import numpy as np
+
+from tl_helpers import plots
+from tl_helpers.experiments import confidence_interval, load_study
+from tl_helpers.freezing_studies import DEPTHS, fit_depth_once
+
+# ---------------------------------------------------------------- how deep to freeze
+
+FREEZE_STUDIES = {"sketches": "freeze_sketches", "shoes": "freeze_shoes"}
+DEPTH_NAMES = {
+    "none": "nothing",
+    "conv1": "conv1",
+    "conv2": "up to conv2",
+    "conv3": "up to conv3",
+    "conv4": "all but the head",
+}
+
+
+def freeze_figure(target, *, depth, labels, live=None):
+    """Draw accuracy and training time against the depth of freezing, one depth marked; from stored runs.
+
+    Parameters
+    ----------
+    target : {"sketches", "shoes"}
+        See :mod:`tl_helpers.freezing_studies`.
+    depth : str
+        The last frozen layer, one of :data:`tl_helpers.freezing_studies.DEPTHS`.
+    labels : int
+        Labels per class: one of the stored budgets.
+    live : dict of str to float, optional
+        Depth → accuracy in % of a run made just now, drawn as a star.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    words : str
+        What it shows at the marked depth.
+
+    Raises
+    ------
+    ValueError
+        If an argument is none of those above.
+    """
+    if target not in FREEZE_STUDIES:
+        raise ValueError(f"target must be one of {', '.join(FREEZE_STUDIES)}, not {target!r}.")
+    runs = load_study(FREEZE_STUDIES[target])
+    budgets = sorted(runs["budget"].unique())
+    if depth not in DEPTHS or labels not in budgets:
+        raise ValueError(
+            f"depth must be one of {', '.join(DEPTHS)} and labels one of {', '.join(map(str, budgets))}; "
+            f"they are {depth!r} and {labels!r}."
+        )
+    runs = runs[(runs["budget"] == labels) & runs["arm"].isin(DEPTHS)]
+    table = confidence_interval(runs).set_index("arm").loc[list(DEPTHS)]
+    costs = runs.groupby("arm")[["trainable", "train_seconds"]].mean().loc[list(DEPTHS)]
+    chosen, cost = table.loc[depth], costs.loc[depth]
+    words = (
+        f"{target}, {labels} labels per class, frozen: {DEPTH_NAMES[depth]}. {cost.trainable:,.0f} parameters move, "
+        f"training takes {cost.train_seconds:.1f} CPU seconds, accuracy is {chosen['mean']:.1f} % "
+        f"(95 % interval {chosen.low:.1f} to {chosen.high:.1f}, n = {chosen.n:.0f})."
+    )
+
+    figure, (accuracy, seconds) = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained", width_ratios=(3, 2))
+    positions = np.arange(len(DEPTHS))
+    colours = [plots.PALETTE[4] if name == depth else plots.PALETTE[0] for name in DEPTHS]
+    for position, row, colour in zip(positions, table.itertuples(), colours, strict=True):
+        spread = [[row.mean - row.low], [row.high - row.mean]]
+        accuracy.errorbar(position, row.mean, yerr=spread, fmt="o", color=colour, capsize=4)
+    for name, score in (live or {}).items():
+        accuracy.plot(DEPTHS.index(name), score, marker="*", markersize=13, color=plots.PALETTE[6], linestyle="none")
+        accuracy.annotate("now", (DEPTHS.index(name), score), xytext=(8, 0), textcoords="offset points", fontsize=8)
+    best = table["mean"].idxmax()
+    accuracy.set(ylabel="accuracy (%)", xlabel=f"frozen layers (95 % intervals, n = {chosen.n:.0f})")
+    title = f"{target.capitalize()}, {labels} labels per class: best with “{DEPTH_NAMES[best]}” frozen"
+    accuracy.set_title(title, fontsize=11, loc="left")
+    accuracy.grid(alpha=0.25, axis="y")
+    seconds.bar(positions, costs["train_seconds"], color=colours)
+    seconds.set(ylabel="CPU seconds", xlabel="frozen layers")
+    seconds.set_title("Time of 300 updates", fontsize=11, loc="left")
+    for axis in (accuracy, seconds):
+        axis.set_xticks(positions, [DEPTH_NAMES[name].replace(" ", "\n") for name in DEPTHS], fontsize=8)
+    return figure, words
+
+
+def freeze_explorer():
+    """Explore how deep to freeze: a slider over stored runs, and a button that trains one setting now.
+
+    Returns
+    -------
+    ipywidgets.VBox
+        Its parts are also attributes: ``target``, ``depth``, ``labels``, ``button``, ``picture``, ``message``.
+    """
+    budgets = sorted(int(n) for n in load_study(FREEZE_STUDIES["sketches"])["budget"].unique())
+    style = {"style": {"description_width": "7em"}}
+    target = ipywidgets.ToggleButtons(options=list(FREEZE_STUDIES), description="target", **style)
+    depth = ipywidgets.SelectionSlider(
+        options=[(DEPTH_NAMES[name], name) for name in DEPTHS],
+        description="freeze",
+        continuous_update=False,
+        layout={"width": "32em"},
+        **style,
+    )
+    labels = ipywidgets.SelectionSlider(
+        options=budgets, value=budgets[1], description="labels per class", continuous_update=False, **style
+    )
+    button = ipywidgets.Button(description="train this now", icon="play", tooltip="one run, a few seconds")
+    message, picture = ipywidgets.HTML(), ipywidgets.Image(format="png")
+    live = {}
+
+    def draw(_=None):
+        scores = live.get((target.value, labels.value), {})
+        figure, words = freeze_figure(target.value, depth=depth.value, labels=labels.value, live=scores)
+        picture.value = picture_of(figure)
+        score = scores.get(depth.value)
+        message.value = words + ("" if score is None else f" <b>One run, just now: {score:.1f} %.</b>")
+
+    def train(_):
+        where = target.value, labels.value, depth.value
+        button.disabled = True
+        message.value = "Training…"
+        try:
+            live.setdefault(where[:2], {})[where[2]] = fit_depth_once(*where)
+            draw()
+        except Exception as error:  # a traceback in a callback would be shown nowhere
+            message.value = f"It did not work: {error}"
+        finally:
+            button.disabled = False
+
+    for control in (target, depth, labels):
+        control.observe(draw, names="value")
+    button.on_click(train)
+    draw()
+    return explorer(target=target, depth=depth, labels=labels, button=button, message=message, picture=picture)
+
+
+# ---------------------------------------------------------------- for all explorers
+
+
+class Explorer(ipywidgets.VBox):
+    """Controls above what they show. Where widgets cannot be shown, it says what to do instead of its type."""
+
+    def _repr_mimebundle_(self, **options):
+        bundle = super()._repr_mimebundle_(**options)
+        with contextlib.suppress(TypeError):
+            bundle["text/plain"] = "An explorer with sliders and buttons: open this notebook in JupyterLab and run it."
+        return bundle
+
+
+def explorer(**parts):
+    """Put an explorer's parts below each other and make them its attributes.
+
+    Parameters
+    ----------
+    **parts : ipywidgets.Widget
+
+    Returns
+    -------
+    Explorer
+    """
+    box = Explorer(list(parts.values()))
+    for name, part in parts.items():
+        setattr(box, name, part)
+    return box
+
+
+def picture_of(figure):
+    """Turn a figure into the bytes of a PNG and close it.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+
+    Returns
+    -------
+    bytes
+    """
+    import io
+
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=90)
+    plt.close(figure)
+    return content.getvalue()
