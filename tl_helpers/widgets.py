@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import io
 
 import ipywidgets
 import matplotlib.pyplot as plt
@@ -148,10 +148,8 @@ class Explorer(ipywidgets.VBox):
     """Controls above what they show. Where widgets cannot be shown, it says what to do instead of its type."""
 
     def _repr_mimebundle_(self, **options):
-        bundle = super()._repr_mimebundle_(**options)
-        with contextlib.suppress(TypeError):
-            bundle["text/plain"] = "An explorer with sliders and buttons: open this notebook in JupyterLab and run it."
-        return bundle
+        instead = "An explorer with sliders and buttons: open this notebook in JupyterLab and run it."
+        return super()._repr_mimebundle_(**options) | {"text/plain": instead}
 
 
 def explorer(**parts):
@@ -182,8 +180,6 @@ def picture_of(figure):
     -------
     bytes
     """
-    import io
-
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=90)
     plt.close(figure)
