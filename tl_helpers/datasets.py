@@ -217,6 +217,36 @@ def keep_classes(data, names):
     return dataclasses.replace(kept, y=new[kept.y].astype("int64"), task=task)
 
 
+def with_wrong_labels(data, share, *, seed):
+    """Replace some labels by wrong ones, each other class being equally likely: careless or scraped annotation.
+
+    Parameters
+    ----------
+    data : Dataset
+        At least two classes.
+    share : float
+        0…1; of all labels, rounded to whole ones.
+    seed : int
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    ValueError
+        If `share` is outside 0…1 or there is only one class.
+    """
+    n_classes = len(data.label_names)
+    if not 0 <= share <= 1 or n_classes < 2:
+        raise ValueError(f"share must be 0…1 and there must be two classes or more, not {share} and {n_classes}.")
+    random = np.random.default_rng(seed)
+    rows = random.permutation(len(data))[: round(share * len(data))]
+    y = data.y.copy()
+    y[rows] = (y[rows] + random.integers(1, n_classes, len(rows))) % n_classes
+    return dataclasses.replace(data, y=y)
+
+
 # ---------------------------------------------------------------- street
 
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from tl_helpers.datasets import load_emoji, load_street, sample_budget
+from tl_helpers.datasets import load_emoji, load_street, sample_budget, with_wrong_labels
 from tl_helpers.provenance import study_provenance
 
 # ---------------------------------------------------------------- the freezing sweep of 2014, at home
@@ -184,12 +184,35 @@ def freeze_shoes(arm, budget, seed, *, rate=None, split="test"):
     return _fit_arm(arm, labelled, load_street("photo", split, labels="shoe"), "street_families", rate=rate, seed=seed)
 
 
-def fit_depth_once(target, labels, depth, *, seed=0):
-    """Run one setting of :func:`freeze_sketches` or :func:`freeze_shoes` at the stored rate, on the test split.
+WRONG = 0.3
+
+
+def freeze_noisy_shoes(arm, budget, seed, *, rate=None, split="test"):
+    """As :func:`freeze_shoes`, but 30 % of the training labels are wrong; those tested on are right.
 
     Parameters
     ----------
-    target : {"sketches", "shoes"}
+    arm, budget, seed, rate, split
+        As for :func:`freeze_sketches`.
+
+    Returns
+    -------
+    dict
+    """
+    labelled = with_wrong_labels(sample_budget(_target("photo", "shoe"), budget, seed=seed), WRONG, seed=seed)
+    return _fit_arm(arm, labelled, load_street("photo", split, labels="shoe"), "street_families", rate=rate, seed=seed)
+
+
+FREEZING_TARGETS = {"sketches": freeze_sketches, "shoes": freeze_shoes, "shoes, careless labels": freeze_noisy_shoes}
+
+
+def fit_depth_once(target, labels, depth, *, seed=0):
+    """Run one setting of a freezing study at the stored rate, on the test split.
+
+    Parameters
+    ----------
+    target : str
+        One of :data:`FREEZING_TARGETS`.
     labels : int
         Labels per class, one of the stored budgets.
     depth : str
@@ -201,7 +224,7 @@ def fit_depth_once(target, labels, depth, *, seed=0):
     float
         Accuracy in %.
     """
-    study = {"sketches": freeze_sketches, "shoes": freeze_shoes}[target]
+    study = FREEZING_TARGETS[target]
     rate = study_provenance(study.__name__)["spec"]["rates"][f"{depth}/{labels}"]
     return study(depth, labels, seed, rate=rate)["score"]
 

@@ -33,6 +33,7 @@ from tl_helpers.freezing_studies import (
     DEPTHS,
     SWEEP_LAYERS,
     backbone_depth,
+    freeze_noisy_shoes,
     freeze_shoes,
     freeze_sketches,
     freezing_sweep,
@@ -605,6 +606,15 @@ STUDIES = {
         seeds=SEEDS,
         tuned=FREEZING_ARMS,
         rates=RATES[:4],
+        tuning_seeds=(100,),
+    ),
+    "freeze_noisy_shoes": Study(
+        freeze_noisy_shoes,
+        arms=("scratch", *DEPTHS),
+        budgets=(20, 200),
+        seeds=SEEDS,
+        tuned=("scratch", *DEPTHS),
+        rates=(1e-4, *RATES[:4]),
         tuning_seeds=(100,),
     ),
     "backbone_depth": Study(

@@ -10,11 +10,10 @@ import numpy as np
 
 from tl_helpers import plots
 from tl_helpers.experiments import confidence_interval, load_study
-from tl_helpers.freezing_studies import DEPTHS, fit_depth_once
+from tl_helpers.freezing_studies import DEPTHS, FREEZING_TARGETS, fit_depth_once
 
 # ---------------------------------------------------------------- how deep to freeze
 
-FREEZE_STUDIES = {"sketches": "freeze_sketches", "shoes": "freeze_shoes"}
 DEPTH_NAMES = {
     "none": "nothing",
     "conv1": "conv1",
@@ -29,8 +28,8 @@ def freeze_figure(target, *, depth, labels, live=None):
 
     Parameters
     ----------
-    target : {"sketches", "shoes"}
-        See :mod:`tl_helpers.freezing_studies`.
+    target : str
+        One of :data:`tl_helpers.freezing_studies.FREEZING_TARGETS`.
     depth : str
         The last frozen layer, one of :data:`tl_helpers.freezing_studies.DEPTHS`.
     labels : int
@@ -49,10 +48,10 @@ def freeze_figure(target, *, depth, labels, live=None):
     ValueError
         If an argument is none of those above.
     """
-    if target not in FREEZE_STUDIES:
-        raise ValueError(f"target must be one of {', '.join(FREEZE_STUDIES)}, not {target!r}.")
-    runs = load_study(FREEZE_STUDIES[target])
-    budgets = sorted(runs["budget"].unique())
+    if target not in FREEZING_TARGETS:
+        raise ValueError(f"target must be one of {', '.join(FREEZING_TARGETS)}, not {target!r}.")
+    runs = load_study(FREEZING_TARGETS[target].__name__)
+    budgets = _budgets(runs)
     if depth not in DEPTHS or labels not in budgets:
         raise ValueError(
             f"depth must be one of {', '.join(DEPTHS)} and labels one of {', '.join(map(str, budgets))}; "
@@ -98,9 +97,9 @@ def freeze_explorer():
     ipywidgets.VBox
         Its parts are also attributes: ``target``, ``depth``, ``labels``, ``button``, ``picture``, ``message``.
     """
-    budgets = sorted(int(n) for n in load_study(FREEZE_STUDIES["sketches"])["budget"].unique())
+    budgets = {name: _budgets(load_study(study.__name__)) for name, study in FREEZING_TARGETS.items()}
     style = {"style": {"description_width": "7em"}}
-    target = ipywidgets.ToggleButtons(options=list(FREEZE_STUDIES), description="target", **style)
+    target = ipywidgets.ToggleButtons(options=list(FREEZING_TARGETS), description="target", **style)
     depth = ipywidgets.SelectionSlider(
         options=[(DEPTH_NAMES[name], name) for name in DEPTHS],
         description="freeze",
@@ -109,7 +108,7 @@ def freeze_explorer():
         **style,
     )
     labels = ipywidgets.SelectionSlider(
-        options=budgets, value=budgets[1], description="labels per class", continuous_update=False, **style
+        options=budgets[target.value], value=20, description="labels per class", continuous_update=False, **style
     )
     button = ipywidgets.Button(description="train this now", icon="play", tooltip="one run, a few seconds")
     message, picture = ipywidgets.HTML(), ipywidgets.Image(format="png")
@@ -134,11 +133,25 @@ def freeze_explorer():
         finally:
             button.disabled = False
 
-    for control in (target, depth, labels):
+    def offer(_):
+        if labels.options == tuple(budgets[target.value]):
+            draw()
+        else:
+            kept = labels.value if labels.value in budgets[target.value] else 20
+            with labels.hold_trait_notifications():
+                labels.options, labels.value = budgets[target.value], kept
+            draw()
+
+    target.observe(offer, names="value")
+    for control in (depth, labels):
         control.observe(draw, names="value")
     button.on_click(train)
     draw()
     return explorer(target=target, depth=depth, labels=labels, button=button, message=message, picture=picture)
+
+
+def _budgets(runs):
+    return sorted(int(budget) for budget in runs["budget"].unique())
 
 
 # ---------------------------------------------------------------- for all explorers

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tl_helpers import studies
-from tl_helpers.datasets import keep_classes, load_street
+from tl_helpers.datasets import keep_classes, load_street, with_wrong_labels
 from tl_helpers.files import read_verified
 from tl_helpers.provenance import load_study, study_provenance
 
@@ -116,3 +116,15 @@ def test_an_unknown_study_is_refused(capsys):
     with pytest.raises(SystemExit):
         studies.main(["nothing"])
     assert "no such study: nothing" in capsys.readouterr().err
+
+
+def test_wrong_labels_are_as_many_as_asked_for_and_all_wrong():
+    data = load_street("plain", "test", n=200)
+    spoilt = with_wrong_labels(data, 0.3, seed=0)
+    wrong = spoilt.y != data.y
+    assert wrong.sum() == 60 and set(spoilt.y) <= set(range(10)) and (spoilt.x == data.x).all()
+    assert (with_wrong_labels(data, 0.3, seed=0).y == spoilt.y).all()
+    # Each of the nine other classes is equally likely: none takes more than a third of 60.
+    assert np.bincount((spoilt.y - data.y)[wrong] % 10, minlength=10).max() < 20
+    with pytest.raises(ValueError, match="0…1"):
+        with_wrong_labels(data, 1.5, seed=0)
