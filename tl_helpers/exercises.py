@@ -114,6 +114,41 @@ EXERCISES = {
             "No argument holds a label of the target.",
         ),
     ),
+    "03-head-parameters": Exercise(
+        answer=10250,
+        feedback={
+            10240: "Nearly: each of the ten outputs has a bias, too.",
+            650: "That is a head on averaged features; this one is dense on the whole feature map.",
+        },
+        why="The feature map of 4 × 4 × 64 is laid out flat: 1,024 inputs for each of ten outputs, and ten biases.",
+        hints=(
+            "With all four convolutions frozen, only one layer moves.",
+            "`freeze(model, upto='conv4')`, then `trainable_report(model)`: the column `trainable`.",
+            "It is `model.get_layer('head').count_params()`.",
+        ),
+    ),
+    "03-stale": Exercise(
+        answer="yes",
+        feedback={"no": "What moves was fixed when the model first trained, and there was no `compile` since."},
+        why="The optimizer still has `conv1` on its list. Run on and see.",
+        hints=(
+            "When does Keras decide what moves?",
+            "The sentence above the question says when.",
+            "There is no `compile` between freezing and training on.",
+        ),
+    ),
+    "03-many-labels": Exercise(
+        answer="nothing",
+        feedback={
+            "all but the head": "Look at sketches with 200 labels per class in section 4: many labels, another domain.",
+        },
+        why="Many labels and another domain: both say that the body should move. Measure it, though: yours may differ.",
+        hints=(
+            "Which of the three targets of section 4 is most like this one?",
+            "Sketches, at their largest budget.",
+            "There the frozen body was far behind.",
+        ),
+    ),
 }
 
 
