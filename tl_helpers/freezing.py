@@ -9,6 +9,7 @@ their dropout. Everything is kept in standard layers' standard settings, so that
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 import weakref
@@ -189,6 +190,9 @@ def live_random_layers(layer):
     for part in layer._flatten_layers():
         draws = any(isinstance(value, keras.random.SeedGenerator) for value in vars(part).values())
         strengths = _strengths(part)
+        if isinstance(part, (keras.layers.LSTMCell, keras.layers.GRUCell, keras.layers.SimpleRNNCell)):
+            # They have a source of random numbers even where they drop nothing.
+            strengths = ["dropout", "recurrent_dropout"]
         if any(getattr(part, name) > 0 for name in strengths) if strengths else draws:
             live.append(part)
     return live
@@ -264,7 +268,7 @@ def trainable_report(model, stages=None):
                     "batch_norm": _either(set(norms) - frozen, norms, "training", "frozen", "mixed"),
                     "random_layers": ", ".join(live),
                     "parameters": sum(layer.count_params() for layer in layers),
-                    "trainable": sum(int(weight.size) for layer in moving for weight in _trainable(layer)),
+                    "trainable": sum(math.prod(weight.shape) for layer in moving for weight in _trainable(layer)),
                 }
             )
     report = pandas.DataFrame(rows).set_index("stage")
