@@ -3,7 +3,7 @@
     python run.py lab        make the environment, open JupyterLab on the first notebook
     python run.py test       make the environment, run every test (further words go to pytest)
 
-    python run.py bench      measure speed and memory (tests/benchmarks)
+    python run.py bench      measure speed against the usual way (further words choose what; --json FILE keeps it)
     python run.py results    make the stored results anew (further words choose which)
     python run.py notebooks  execute the notebooks and save them with their outputs
     python run.py doctor     say what this machine has and whether the set-up is sound
@@ -103,7 +103,7 @@ PROGRAMS = {
         "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
     ],
     "test": ["-m", "pytest"],
-    "bench": ["-m", "pytest", os.path.join("tests", "benchmarks")],
+    "bench": ["-m", "tests.benchmarks.bench"],
     "results": ["-m", "tl_helpers.studies"],
     "notebooks": ["-m", "tests.notebooks.save"],
 }

@@ -1,0 +1,282 @@
+"""How much faster does the kit train a head, or the last blocks, than the Keras guide's way, to the same weights?
+
+The Keras way is that of the guide "Transfer learning & fine-tuning" on keras.io: ``base(image, training=False)``, a
+head on top, ``compile``, ``fit`` with validation after each epoch. The base's frozen BatchNorm layers are not
+trainable, as in the guide. Both ways get the same images in the same order, the same starting weights, and Adam with
+the same rates. Timed is everything from the built model to the trained one; loading images and weights is not.
+"""
+
+import importlib.util
+import time
+from functools import cache, partial
+
+import numpy as np
+
+from tests.benchmarks.pairs import Outcome, are_identical, make_row, take_turns
+from tl_helpers.datasets import load_emoji
+from tl_helpers.features import extract_features, probe
+from tl_helpers.graph import leaves_of
+from tl_helpers.loop import draw_batches
+from tl_helpers.models import add_class_head, load_backbone
+from tl_helpers.training import fit_transfer
+
+SIZE = 96  # pixels
+TRAIN, VALIDATION = 608, 292  # 900 images; 19 full batches
+BATCH = 32
+RATE = 1e-3
+SEED = 0
+EPOCHS = {"head": 10, "blocks": 8}
+# Over how many more epochs the kit's cost per later epoch is averaged: one alone is too short to be timed.
+LATER = 100
+# Which stage is the last frozen one.
+CUTS = {"last-1-block": "block6", "last-2-blocks": "block5", "last-3-blocks": "block4"}
+TARGETS = {"head": 8.0, "head-later-epoch": 25.0, "last-1-block": 2.2, "last-2-blocks": 2.0, "last-3-blocks": 1.6}
+
+
+@cache
+def pictures():
+    """Load the images: two styles of emoji, mixed.
+
+    Returns
+    -------
+    train, validation : tuple of numpy.ndarray
+        ``x`` uint8 ``(n, 96, 96, 3)``, ``y`` int64 ``(n,)``.
+    """
+    styles = [load_emoji(style, size=SIZE) for style in ("noto", "twemoji")]
+    x, y = np.concatenate([style.x for style in styles]), np.concatenate([style.y for style in styles])
+    mixed = np.random.default_rng(SEED).permutation(len(x))
+    train, validation = mixed[:TRAIN], mixed[TRAIN : TRAIN + VALIDATION]
+    return (x[train], y[train]), (x[validation], y[validation])
+
+
+def classes():
+    return int(pictures()[0][1].max()) + 1
+
+
+def weights_of(model):
+    """Return a model's weights by layer and name, the same for a flat model and one with the base nested in it."""
+    return {f"{layer.name}/{weight.name}": weight.numpy() for layer in leaves_of(model) for weight in layer.weights}
+
+
+def compile_and_fit(model, train, validation, epochs):
+    """Train as the guide does, on the batches that the kit would draw; return the processor seconds.
+
+    Parameters
+    ----------
+    model : keras.Model
+    train, validation : tuple of numpy.ndarray
+    epochs : int
+
+    Returns
+    -------
+    seconds, later_seconds : float
+        In total, and per epoch after the first.
+    """
+    import keras
+    import tensorflow as tf
+
+    class Clock(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            ends.append(time.process_time())
+
+    ends, started = [], time.process_time()
+    steps = len(train[0]) // BATCH
+    x, y = map(tf.constant, train)
+    batches = tf.data.Dataset.from_tensor_slices(draw_batches(len(train[0]), steps * epochs, BATCH, [SEED, 0]))
+    batches = batches.map(lambda rows: (tf.gather(x, rows), tf.gather(y, rows))).prefetch(tf.data.AUTOTUNE)
+    schedule = keras.optimizers.schedules.PolynomialDecay(RATE, steps * epochs, end_learning_rate=0.0)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(schedule), loss, metrics=["accuracy"])
+    model.fit(
+        batches,
+        epochs=epochs,
+        steps_per_epoch=steps,
+        shuffle=False,
+        validation_data=validation,
+        callbacks=[Clock()],
+        verbose=0,
+    )
+    seconds = time.process_time() - started
+    return seconds, (ends[-1] - ends[0]) / max(epochs - 1, 1)
+
+
+def train_with_keras(upto, epochs, data):
+    """Train the head, and the base after the stage `upto` (None: only the head), the guide's way."""
+    import keras
+
+    backbone = load_backbone(size=SIZE)
+    first_head = add_class_head(backbone, classes(), seed=SEED).get_layer("head").get_weights()
+    base = backbone.model
+    base.trainable = False
+    if upto is not None:
+        base.trainable = True
+        last = base.layers.index(base.get_layer(backbone.stages[upto]))
+        for position, layer in enumerate(base.layers):
+            layer.trainable = position > last and not isinstance(layer, keras.layers.BatchNormalization)
+    image = keras.Input((SIZE, SIZE, 3))
+    features = keras.layers.GlobalAveragePooling2D(name="head_pool")(base(image, training=False))
+    head = keras.layers.Dense(classes(), name="head")
+    model = keras.Model(image, head(features))
+    head.set_weights(first_head)
+    seconds, later_seconds = compile_and_fit(model, *data, epochs)
+    return Outcome(seconds, weights_of(model), later_seconds)
+
+
+def train_with_kit(upto, epochs, data, cache="auto"):
+    """Train the same with :func:`tl_helpers.training.fit_transfer`."""
+    model = add_class_head(load_backbone(size=SIZE), classes(), seed=SEED)
+    before = weights_of(model)
+    started = time.process_time()
+    fit_transfer(
+        model,
+        *data,
+        strategy="linear_probing" if upto is None else "fine_tuning",
+        upto=upto,
+        learning_rate=RATE,
+        updates=len(data[0][0]) // BATCH * epochs,
+        batch_size=BATCH,
+        seed=SEED,
+        validations=epochs,
+        cache=cache,
+    )
+    seconds = time.process_time() - started
+    after = weights_of(model)
+    if all(np.array_equal(before[name], after[name]) for name in before):
+        raise AssertionError("Nothing was trained, so that equal weights would say nothing.")
+    return Outcome(seconds, after)
+
+
+@cache
+def warm_up():
+    """Train both ways on a few images, untimed: the first of them would pay for what TensorFlow sets up only once."""
+    x, y = pictures()[0][0][:BATCH], np.arange(BATCH) % classes()
+    for train in (train_with_keras, train_with_kit):
+        train("block6", 1, ((x, y), (x, y)))
+
+
+def head(repeats):
+    """Return the rows of the head on the frozen backbone."""
+    warm_up()
+    ways = [partial(train, None, EPOCHS["head"], pictures()) for train in (train_with_keras, train_with_kit)]
+    keras_way, kit_way = take_turns(*ways, repeats)
+    identical = are_identical(*keras_way, *kit_way)
+    total = make_row(
+        "head",
+        [outcome.seconds for outcome in keras_way],
+        [outcome.seconds for outcome in kit_way],
+        identical=identical,
+        target=TARGETS["head"],
+    )
+    kept = {}
+    train_with_kit(None, 1, pictures(), cache=kept)
+    short, long = (
+        [train_with_kit(None, epochs, pictures(), cache=kept) for _ in range(repeats)]
+        for epochs in (EPOCHS["head"], EPOCHS["head"] + LATER)
+    )
+    later = (min(outcome.seconds for outcome in long) - min(outcome.seconds for outcome in short)) / LATER
+    return [
+        total,
+        make_row(
+            "head-later-epoch",
+            [outcome.later_seconds for outcome in keras_way],
+            [later],
+            identical=are_identical(*keras_way, *short),
+            target=TARGETS["head-later-epoch"],
+        ),
+    ]
+
+
+def last_blocks(name, repeats):
+    """Return the row of training the last blocks, too."""
+    warm_up()
+    ways = [partial(train, CUTS[name], EPOCHS["blocks"], pictures()) for train in (train_with_keras, train_with_kit)]
+    keras_way, kit_way = take_turns(*ways, repeats)
+    return [
+        make_row(
+            name,
+            [outcome.seconds for outcome in keras_way],
+            [outcome.seconds for outcome in kit_way],
+            identical=are_identical(*keras_way, *kit_way),
+            target=TARGETS[name],
+        )
+    ]
+
+
+def cached_features(repeats):
+    """Return the rows of a linear classifier on features that are there already, against Keras's own ``fit``."""
+    import keras
+
+    warm_up()
+    train, validation = ((extract_features(load_backbone(size=SIZE), x, batch_size=BATCH), y) for x, y in pictures())
+
+    def new_head():
+        features = keras.Input(train[0].shape[1:])
+        initializer = keras.initializers.GlorotUniform(seed=SEED)
+        return keras.Model(
+            features, keras.layers.Dense(classes(), kernel_initializer=initializer, name="head")(features)
+        )
+
+    def accuracy_of(logits):
+        return {"accuracy": np.mean(np.argmax(logits, axis=-1) == validation[1])}
+
+    def with_keras():
+        model = new_head()
+        seconds, _ = compile_and_fit(model, train, validation, EPOCHS["head"])
+        return Outcome(seconds, weights_of(model) | accuracy_of(model.predict(validation[0], verbose=0)))
+
+    def with_kit():
+        model, started = new_head(), time.process_time()
+        updates = len(train[0]) // BATCH * EPOCHS["head"]
+        settings = {"updates": updates, "batch_size": BATCH, "seed": SEED, "validations": EPOCHS["head"]}
+        fit_transfer(model, train, validation, strategy="linear_probing", learning_rate=RATE, **settings)
+        seconds = time.process_time() - started
+        return Outcome(seconds, weights_of(model) | accuracy_of(model.predict(validation[0], verbose=0)))
+
+    def with_scikit_learn():
+        started = time.process_time()
+        scores = probe(*train).decision_function(validation[0])
+        return Outcome(time.process_time() - started, accuracy_of(scores))
+
+    def with_pytorch():
+        seconds, scores = _train_with_pytorch(*train, validation[0])
+        return Outcome(seconds, accuracy_of(scores))
+
+    ways = {"kit": with_kit, "scikit-learn": with_scikit_learn}
+    if importlib.util.find_spec("torch"):
+        ways["pytorch"] = with_pytorch
+    rows = []
+    for name, way in ways.items():
+        way()  # its imports are not what is timed
+        keras_way, other = take_turns(with_keras, way, repeats)
+        row = make_row(
+            f"cached-features-{name}",
+            [outcome.seconds for outcome in keras_way],
+            [outcome.seconds for outcome in other],
+            identical=are_identical(*keras_way, *other) if name == "kit" else None,
+        )
+        accuracies = [round(float(outcomes[0].results["accuracy"]), 4) for outcomes in (keras_way, other)]
+        rows.append(row | dict(zip(("baseline_accuracy", "ours_accuracy"), accuracies, strict=True)))
+    return rows
+
+
+def _train_with_pytorch(x, y, unseen):
+    """Train a linear layer on the same batches with PyTorch; return processor seconds and the logits of `unseen`."""
+    import torch
+
+    torch.set_num_threads(1)
+    torch.manual_seed(SEED)
+    started = time.process_time()
+    rows = draw_batches(len(x), len(x) // BATCH * EPOCHS["head"], BATCH, [SEED, 0])
+    # Copies, because the kit's features are read-only, which PyTorch does not know.
+    x, y, unseen = torch.tensor(x), torch.tensor(y), torch.tensor(unseen)
+    layer = torch.nn.Linear(x.shape[1], int(y.max()) + 1)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=RATE, eps=1e-7)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda update: 1 - update / len(rows))
+    for batch in torch.tensor(rows, dtype=torch.int64):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(layer(x[batch]), y[batch]).backward()
+        optimizer.step()
+        schedule.step()
+    with torch.no_grad():
+        scores = layer(unseen).numpy()
+    return time.process_time() - started, scores

@@ -1,0 +1,89 @@
+"""Does the benchmark compare fairly, notice results that differ, and write what it prints?"""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.benchmarks.bench import main
+from tests.benchmarks.pairs import Outcome, are_identical, make_row, take_turns
+
+
+@pytest.fixture(autouse=True)
+def settings_of_this_process(monkeypatch):
+    """Undo what the benchmark sets for its own process."""
+    from tl_helpers.grid import WORKER_ENVIRONMENT
+
+    for name in [*WORKER_ENVIRONMENT, "KERAS_BACKEND"]:
+        monkeypatch.setenv(name, "1")
+
+
+def measured(identical=True, target=8.0):
+    return {
+        "head": lambda repeats: [make_row("head", [9.0] * repeats, [1.0] * repeats, identical=identical, target=target)]
+    }
+
+
+def test_each_way_is_first_in_every_other_round():
+    called = []
+
+    def way(name, seconds):
+        def trial():
+            called.append(name)
+            return Outcome(next(seconds), {})
+
+        return trial
+
+    baseline, ours = take_turns(way("usual", iter([5, 4, 6])), way("kit", iter([2, 1, 3])), 3)
+    assert "".join(name[0] for name in called) == "ukkuuk"
+    assert [[outcome.seconds for outcome in each] for each in (baseline, ours)] == [[5, 4, 6], [2, 1, 3]]
+
+
+def test_one_bit_is_a_difference():
+    weights = np.float32([1, 2, 3])
+    one_bit_more = np.nextafter(weights, np.float32(9))
+    same = Outcome(1, {"kernel": weights}), Outcome(2, {"kernel": weights.copy()})
+    assert are_identical(*same)
+    for other in ({"kernel": one_bit_more}, {"kernel": weights.astype("float64")}, {"bias": weights}, {}):
+        assert not are_identical(*same, Outcome(3, other))
+    assert are_identical(*(Outcome(1, {"loss": np.float32([np.nan])}) for _ in range(2)))
+
+
+def test_the_fastest_trial_counts():
+    row = make_row("head", [6.0, 5.0], [2.5, 4.0], identical=True, target=2.0)
+    assert (row["baseline_cpu_s"], row["ours_cpu_s"], row["ratio"], row["met"]) == (5.0, 2.5, 2.0, True)
+    assert row["trials"] == {"baseline": [6.0, 5.0], "ours": [2.5, 4.0]}
+    assert make_row("head", [5.0], [2.6], identical=True, target=2.0)["met"] is False
+    assert make_row("head", [5.0], [2.6], identical=None)["met"] is None
+
+
+def test_the_file_holds_what_is_printed(tmp_path, capsys):
+    path = tmp_path / "new folder" / "bench.json"
+    assert main(["--json", str(path), "--repeats", "3"], measured) == 0
+    written = json.loads(path.read_text("utf-8"))
+    assert set(written) == {"rows", "machine"}
+    (row,) = written["rows"]
+    assert {name: row[name] for name in ("name", "baseline_cpu_s", "ours_cpu_s", "ratio", "identical")} == {
+        "name": "head", "baseline_cpu_s": 9.0, "ours_cpu_s": 1.0, "ratio": 9.0, "identical": True,
+    }  # fmt: skip
+    assert len(row["trials"]["ours"]) == 3
+    assert {"cpu", "cores", "versions", "threads", "load_before", "load_after"} <= set(written["machine"])
+    printed = capsys.readouterr().out
+    assert "PASS" in printed and "identical" in printed and written["machine"]["cpu"] in printed
+    assert [each.name for each in path.parent.iterdir()] == ["bench.json"]
+
+
+def test_only_wrong_results_are_failures(capsys):
+    assert main([], lambda: measured(target=10.0)) == 0
+    assert "MISSED" in capsys.readouterr().out
+    assert main([], lambda: measured(identical=False)) == 1
+    assert "DIFFERENT" in capsys.readouterr().out
+    assert main([], lambda: measured(identical=None)) == 0
+
+
+@pytest.mark.parametrize("arguments", [["hed"], ["--repeats", "0"]])
+def test_mistyped_words_are_answered_with_the_choice(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments, measured)
+    assert ended.value.code == 2
+    assert "names among head" in capsys.readouterr().err
