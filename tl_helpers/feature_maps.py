@@ -41,7 +41,8 @@ class Peaks:
     values : dict of str to numpy.ndarray
         Stage → largest activation ``(n, channels)``.
     places : dict of str to numpy.ndarray
-        Stage → row and column in the feature map ``(n, channels, 2)``.
+        Stage → row and column in the feature map ``(n, channels, 2)``. Positions that see beyond the picture's edge are
+        left out where most others do not.
     fields : dict of str to ReceptiveField
     """
 
@@ -154,19 +155,37 @@ def find_peaks(backbone, x, *, batch_size=32):
     """
     import keras
 
-    values, places = {}, {}
+    fields = receptive_fields(backbone)
+    parts, corners = [], {}
     for stage, maps in _stage_outputs(backbone).items():
+        inside = _positions_inside(fields[stage], x.shape[1], maps.shape[1])
+        maps = maps[:, inside, inside]
         _, rows, columns, channels = maps.shape
         flat = keras.ops.reshape(maps, (-1, rows * columns, channels))
-        both = [keras.ops.max(flat, axis=1), keras.ops.cast(keras.ops.argmax(flat, axis=1), "float32")]
-        values[stage], places[stage] = keras.ops.concatenate(both, axis=1), columns
-    outputs = keras.ops.concatenate(list(values.values()), axis=1)
-    found = make_forward(keras.Model(backbone.model.inputs, outputs))(x, batch_size)
-    ends = np.cumsum([each.shape[-1] for each in values.values()])
-    for (stage, columns), part in zip(places.items(), np.split(found, ends[:-1], axis=1), strict=True):
-        values[stage], flat = np.split(part, 2, axis=1)
-        places[stage] = np.stack(np.divmod(flat.astype("int64"), columns), axis=-1)
-    return Peaks(x, values, places, receptive_fields(backbone))
+        parts += [keras.ops.max(flat, axis=1), keras.ops.cast(keras.ops.argmax(flat, axis=1), "float32")]
+        corners[stage] = inside.start, columns
+    model = keras.Model(backbone.model.inputs, keras.ops.concatenate(parts, axis=1))
+    ends = np.cumsum([part.shape[-1] for part in parts])
+    found = np.split(make_forward(model)(x, batch_size), ends[:-1], axis=1)
+    values = dict(zip(corners, found[::2], strict=True))
+    places = {
+        stage: np.stack(np.divmod(flat.astype("int64"), columns), axis=-1) + first
+        for (stage, (first, columns)), flat in zip(corners.items(), found[1::2], strict=True)
+    }
+    return Peaks(x, values, places, fields)
+
+
+def _positions_inside(field, side, positions):
+    """Return the positions that see nothing beyond the picture's edge; all of them where they see half of it or more.
+
+    The zeros that a convolution pads with are an edge to every edge detector.
+    """
+    if field.size > side / 2:
+        return slice(0, positions)
+    middles = field.start + field.stride * np.arange(positions)
+    reach = (field.size - 1) / 2
+    good = np.flatnonzero((middles >= reach) & (middles <= side - 1 - reach))
+    return slice(int(good[0]), int(good[-1]) + 1)
 
 
 def strongest_patches(peaks, stage, channel, *, count=8, largest=48):
@@ -184,7 +203,7 @@ def strongest_patches(peaks, stage, channel, *, count=8, largest=48):
     Returns
     -------
     patches : numpy.ndarray
-        ``uint8``, ``(count, side, side, c)``, strongest first. Beyond the picture's edge they are grey.
+        ``uint8``, ``(count, side, side, c)``, strongest first. Large ones are moved to lie within the picture.
     rows : numpy.ndarray
         From which pictures, ``(count,)``.
 
@@ -201,14 +220,12 @@ def strongest_patches(peaks, stage, channel, *, count=8, largest=48):
     field = peaks.fields[stage]
     side = min(field.size, largest)
     rows = np.argsort(-peaks.values[stage][:, channel], kind="stable")[:count]
-    margin = side // 2 + 1
-    padded = np.pad(peaks.pictures[rows], ((0, 0), (margin, margin), (margin, margin), (0, 0)), constant_values=128)
+    pictures = peaks.pictures[rows]
     middles = field.start + field.stride * peaks.places[stage][rows, channel]
-    corners = np.rint(middles - (side - 1) / 2).astype("int64") + margin
-    limits = np.array(padded.shape[1:3]) - side
+    corners = np.rint(middles - (side - 1) / 2).astype("int64")
+    corners = np.clip(corners, 0, np.array(pictures.shape[1:3]) - side)
     patches = [
-        picture[top : top + side, left : left + side]
-        for picture, (top, left) in zip(padded, np.clip(corners, 0, limits), strict=True)
+        picture[top : top + side, left : left + side] for picture, (top, left) in zip(pictures, corners, strict=True)
     ]
     return np.stack(patches), rows
 

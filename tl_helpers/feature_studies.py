@@ -1,0 +1,618 @@
+"""Which runs stand behind notebook 02? Study functions about what a frozen ImageNet backbone's features are good for.
+
+Each is a function of ``arm``, ``budget`` and ``seed`` for :mod:`tl_helpers.studies`, which lists and runs them. Their
+budgets are names of targets. Features are computed once per process.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from tl_helpers.datasets import EMOJI_STYLES, load_emoji, load_photos, load_street
+
+SIZE = 96
+STAGES = ("stem", *(f"block{number}" for number in range(1, 8)), "conv_head")
+LABELS_PER_CLASS = 20
+
+
+# ---------------------------------------------------------------- features, each once
+
+
+@cache
+def backbone_with(weights, size=SIZE):
+    """Load the shipped backbone, or the same architecture with random weights.
+
+    Parameters
+    ----------
+    weights : {"imagenet", "random"}
+        The random ones come from one seed; BatchNorm then gets the means and variances of 200 emoji, so that no layer
+        is fed numbers far too large or too small.
+    size : int
+        Side of the pictures in pixels.
+
+    Returns
+    -------
+    Backbone
+    """
+    import keras
+
+    from tl_helpers.models import load_backbone
+
+    if weights == "imagenet":
+        return load_backbone(size=size)
+    keras.utils.set_random_seed(0)
+    backbone = load_backbone(size=size, weights=None)
+    norms = [layer for layer in backbone.model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in norms:
+        layer.momentum = 0.0
+    backbone.model(load_emoji("noto", "all", size=size).x[::4][:200], training=True)
+    return backbone
+
+
+@cache
+def features_of(name, weights):
+    """Return the features of a set of pictures at every stage, computed once.
+
+    Parameters
+    ----------
+    name : str
+        ``"photos"``, or one of :data:`tl_helpers.datasets.EMOJI_STYLES`.
+    weights : {"imagenet", "random", "pixels"}
+        ``"pixels"``: the pictures themselves at 16×16 pixels, whatever the stage.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        Stage → ``(n, d)``, in the order of :func:`pictures_of`.
+    """
+    from tl_helpers.feature_maps import stage_features
+
+    x = pictures_of(name).x
+    if weights == "pixels":
+        small = pixels(x)
+        return {stage: small for stage in STAGES}
+    return stage_features(backbone_with(weights), x)
+
+
+@cache
+def pictures_of(name):
+    """Return all photographs, or all emoji of the eight clean groups in one style, at 96 pixels.
+
+    Parameters
+    ----------
+    name : str
+        ``"photos"``, or one of :data:`tl_helpers.datasets.EMOJI_STYLES`.
+
+    Returns
+    -------
+    Dataset
+    """
+    return load_photos("all", size=SIZE) if name == "photos" else load_emoji(name, "all", size=SIZE)
+
+
+def pixels(x, side=16):
+    """Average pictures down to a few pixels and flatten them: the features of somebody without a network.
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+        ``(n, h, w, c)``, h and w multiples of `side`.
+    side : int
+
+    Returns
+    -------
+    numpy.ndarray
+        ``float64``, ``(n, side × side × c)``.
+    """
+    n, h, w, c = x.shape
+    return x.reshape(n, side, h // side, side, w // side, c).mean(axis=(2, 4)).reshape(n, -1)
+
+
+def _emoji_split(labels, fold, split, style="noto"):
+    """Return rows of :func:`pictures_of` and their labels, for the concepts of one split."""
+    data = load_emoji(style, split, fold=fold, labels=labels)
+    position = {name: row for row, name in enumerate(pictures_of(style).ids)}
+    kept = np.array([name in position for name in data.ids])
+    return np.array([position[name] for name in data.ids[kept]]), data.y[kept]
+
+
+def _draw(y, per_class, seed):
+    """Return rows of a balanced sample: so many of each class, or all that there are of a rare one."""
+    order = np.random.default_rng(seed).permutation(len(y))
+    return np.concatenate([order[y[order] == label][:per_class] for label in np.unique(y)])
+
+
+def _recall(classifier, features, y):
+    """Return the mean recall over the classes that are there, in %."""
+    predicted = classifier.predict(features)
+    return 100 * np.mean([(predicted[y == label] == label).mean() for label in np.unique(y)])
+
+
+# ---------------------------------------------------------------- which depth for which target?
+
+COLOURS = ("red", "orange or yellow", "green", "blue or violet")
+
+
+@cache
+def main_colours():
+    """Name the main colour of every Noto emoji of the eight clean groups, from its pixels.
+
+    Returns
+    -------
+    numpy.ndarray
+        Indices into :data:`COLOURS`, −1 where less than a quarter of the drawing has a strong colour.
+    """
+    data = pictures_of("noto")
+    x = data.x / 255
+    highest, lowest = x.max(axis=3), x.min(axis=3)
+    chroma = highest - lowest
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r, g, b = np.moveaxis(x, 3, 0)
+        hue = np.select(
+            [highest == r, highest == g], [(g - b) / chroma % 6, (b - r) / chroma + 2], (r - g) / chroma + 4
+        )
+    strong = data.masks & (chroma > 0.35)
+    bins = np.digitize(60 * hue, [15, 70, 165, 300])  # degrees
+    shares = np.stack([((bins % 4 == colour) & strong).sum(axis=(1, 2)) for colour in range(4)], axis=1)
+    clear = strong.sum(axis=(1, 2)) >= 0.25 * data.masks.sum(axis=(1, 2))
+    return np.where(clear, shares.argmax(axis=1), -1)
+
+
+def _colour_target(fold, split):
+    rows, _ = _emoji_split("clean8", fold, split)
+    y = main_colours()[rows]
+    return [("noto", rows[y >= 0])], y[y >= 0]
+
+
+def _style_target(fold, split):
+    """The concepts of a split, each in one style: which hand drew it?"""
+    rows, _ = _emoji_split("clean8", fold, split)
+    y = np.arange(len(rows)) % len(EMOJI_STYLES)
+    np.random.default_rng(fold).shuffle(y)
+    parts = [(style, rows[y == number]) for number, style in enumerate(EMOJI_STYLES)]
+    return parts, np.sort(y)
+
+
+def _group_target(fold, split):
+    rows, y = _emoji_split("clean8", fold, split)
+    return [("noto", rows)], y
+
+
+def _kind_target(labels):
+    """Fine labels within one group, every concept in all five styles."""
+
+    def target(fold, split):
+        rows, y = _emoji_split(labels, fold, split)
+        return [(style, rows) for style in EMOJI_STYLES], np.tile(y, len(EMOJI_STYLES))
+
+    return target
+
+
+def _photo_target(labels):
+    def target(fold, split):
+        data = load_photos(split, fold=fold, labels=labels)
+        position = {name: row for row, name in enumerate(pictures_of("photos").ids)}
+        return [("photos", np.array([position[name] for name in data.ids]))], data.y
+
+    return target
+
+
+TARGETS = {
+    "main colour of an emoji": _colour_target,
+    "style of an emoji": _style_target,
+    "group of an emoji": _group_target,
+    "kind of animal, drawn": _kind_target("animal"),
+    "kind of food, drawn": _kind_target("food"),
+    "family in a photograph": _photo_target("family"),
+    "surroundings in a photograph": _photo_target("scene"),
+}
+CHANCE = {"main colour of an emoji": 25, "style of an emoji": 20, "group of an emoji": 12.5} | {
+    "kind of animal, drawn": 20,
+    "kind of food, drawn": 100 / 6,
+    "family in a photograph": 100 / 13,
+    "surroundings in a photograph": 100 / 6,
+}
+
+
+def target_features(target, fold, split, *, weights="imagenet", stage="conv_head"):
+    """Return the features and labels of one split of a target.
+
+    Parameters
+    ----------
+    target : str
+        One of :data:`TARGETS`.
+    fold : int
+        0…9.
+    split : {"train", "validation", "test"}
+    weights : {"imagenet", "random", "pixels"}
+    stage : str
+        One of :data:`STAGES`.
+
+    Returns
+    -------
+    features : numpy.ndarray
+        ``(n, d)``.
+    y : numpy.ndarray
+        ``(n,)``.
+    """
+    parts, y = TARGETS[target](fold, split)
+    return np.concatenate([features_of(name, weights)[stage][rows] for name, rows in parts]), y
+
+
+def _probe_target(target, seed, split, weights, stage):
+    from tl_helpers.features import probe
+
+    features, y = target_features(target, seed % 10, "train", weights=weights, stage=stage)
+    drawn = _draw(y, LABELS_PER_CLASS, seed)
+    classifier = probe(features[drawn], y[drawn])
+    return _recall(classifier, *target_features(target, seed % 10, split, weights=weights, stage=stage))
+
+
+def layer_probes(arm, budget, seed, *, rate=None, split="test"):
+    """Read each depth of the backbone with a logistic regression: which depth serves which target?
+
+    Each seed draws another fold and another sample of 20 labels per class (fewer of rare classes).
+
+    Parameters
+    ----------
+    arm : str
+        Weights and stage, such as ``"imagenet block3"`` or ``"random block3"``, or ``"pixels"``.
+    budget : str
+        One of :data:`TARGETS`.
+    seed : int
+    rate : None
+    split : {"validation", "test"}
+
+    Returns
+    -------
+    dict
+        ``score``: mean recall over classes in %; ``chance`` in %.
+    """
+    del rate
+    weights, _, stage = arm.partition(" ")
+    return {"score": _probe_target(budget, seed, split, weights, stage or STAGES[-1]), "chance": CHANCE[budget]}
+
+
+# ---------------------------------------------------------------- five uses
+
+# Attributes that one can see, each a set of Unicode's own keywords for the emoji; all have at least 12 examples.
+ATTRIBUTES = {
+    "smiles": {"smile", "smiling", "grin", "grinning"},
+    "has a heart": {"heart", "hearts"},
+    "shows a hand": {"hand", "fist", "finger"},
+    "is round": {"ball", "circle", "globe", "moon"},
+    "tells the time": {"clock", "watch"},
+    "can fly": {"bird", "airplane", "aeroplane", "fly", "wings", "helicopter", "rocket", "balloon", "bat"},
+    "lives in water": {"fish", "ocean", "sea", "whale", "marine", "underwater"},
+    "is an arrow": {"arrow"},
+    "has wheels": {"car", "bus", "truck", "bicycle", "bike", "train", "taxi", "tram", "motorcycle"},
+    "wears something on the head": {"hat", "helmet", "turban", "cap", "crown", "hood"},
+}
+
+
+@cache
+def attribute_table():
+    """Say of every emoji of the eight clean groups which attributes its keywords name.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool, ``(n, number of attributes)``, in the order of :data:`ATTRIBUTES`.
+    """
+    words = [set(text.split(", ")[1:]) for text in pictures_of("noto").texts]
+    return np.array([[bool(own & any_of) for any_of in ATTRIBUTES.values()] for own in words])
+
+
+def attribute_scores(weights, fold, split="test"):
+    """Predict each attribute of emoji whose concepts were not seen in training.
+
+    Parameters
+    ----------
+    weights : {"imagenet", "random", "pixels"}
+    fold : int
+    split : {"validation", "test"}
+
+    Returns
+    -------
+    dict of str to float
+        Attribute → area under the ROC curve in %, chance 50: the share of pairs of an emoji with and one without it
+        that are ranked right. NaN where the split has none.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.preprocessing import StandardScaler
+
+    features, table = features_of("noto", weights)["conv_head"], attribute_table()
+    train, test = (_emoji_split("clean8", fold, part)[0] for part in ("train", split))
+    scaler = StandardScaler().fit(features[train])
+    scores = {}
+    for name, has_it in zip(ATTRIBUTES, table.T, strict=True):
+        classifier = LogisticRegression(C=0.01, class_weight="balanced", max_iter=500)
+        classifier.fit(scaler.transform(features[train]), has_it[train])
+        mixed = 0 < has_it[test].sum() < len(test)
+        ranks = classifier.decision_function(scaler.transform(features[test]))
+        scores[name] = 100 * roc_auc_score(has_it[test], ranks) if mixed else np.nan
+    return scores
+
+
+def standardised(features):
+    """Shift and scale each feature to mean 0 and standard deviation 1 within its own domain, then each row to length 1.
+
+    Parameters
+    ----------
+    features : numpy.ndarray
+        ``(n, d)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(n, d)``; products of rows are cosines.
+    """
+    scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-6)
+    return scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
+
+
+def retrieve(queries, gallery, count=5):
+    """Find the nearest pictures of another domain, without a label.
+
+    Parameters
+    ----------
+    queries, gallery : numpy.ndarray
+        Features ``(n, d)`` and ``(m, d)``, each standardised within its own domain here.
+    count : int
+
+    Returns
+    -------
+    numpy.ndarray
+        Rows of `gallery`, ``(n, count)``, nearest first by cosine.
+    """
+    nearness = standardised(queries) @ standardised(gallery).T
+    return np.argsort(-nearness, axis=1, kind="stable")[:, :count]
+
+
+RETRIEVAL_SIZE = 500
+
+
+def _retrieve_style(style, weights, random):
+    """Top-1 of finding the same concept in Noto among 500, in %."""
+    rows = random.choice(len(pictures_of("noto")), RETRIEVAL_SIZE, replace=False)
+    found = retrieve(*(features_of(name, weights)["conv_head"][rows] for name in (style, "noto")), count=1)
+    return 100 * (found[:, 0] == np.arange(len(rows))).mean(), 100 / len(rows)
+
+
+def family_of_emoji():
+    """Return the family of each emoji of the eight clean groups, −1 where it has none that the photographs have.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``int64``, indices into the photographs' families.
+    """
+    data = load_emoji("noto", "all", labels="family")
+    families = dict(zip(data.ids, data.y, strict=True))
+    return np.array([families.get(name, -1) for name in pictures_of("noto").ids])
+
+
+def _retrieve_photographs(weights, random):
+    """Share of an emoji's five nearest photographs that show its family, mean over families, in %."""
+    family, photos = family_of_emoji(), pictures_of("photos")
+    emoji_rows = random.permutation(np.flatnonzero(family >= 0))
+    emoji_rows = emoji_rows[: round(0.7 * len(emoji_rows))]
+    photo_rows = random.choice(len(photos), round(0.7 * len(photos)), replace=False)
+    queries = features_of("noto", weights)["conv_head"][emoji_rows]
+    found = retrieve(queries, features_of("photos", weights)["conv_head"][photo_rows])
+    right = (photos.y[photo_rows][found] == family[emoji_rows][:, None]).mean(axis=1)
+    present = np.unique(family[emoji_rows])
+    by_family = [right[family[emoji_rows] == number].mean() for number in present]
+    chance = [(photos.y[photo_rows] == number).mean() for number in present]
+    return 100 * np.mean(by_family), 100 * np.mean(chance)
+
+
+TASKS = {
+    "classification: groups of emoji": "group of an emoji",
+    "fine-grained: kinds of animals": "kind of animal, drawn",
+    "fine-grained: kinds of food": "kind of food, drawn",
+    "attributes of emoji": None,
+    "retrieval: Twemoji to Noto": "twemoji",
+    "retrieval: line art to Noto": "black",
+    "retrieval: emoji to photograph": None,
+    "scenes: surroundings": "surroundings in a photograph",
+}
+
+
+def feature_tasks(arm, budget, seed, *, rate=None, split="test"):
+    """Use one frozen backbone for five kinds of task (after Razavian et al. 2014), against honest baselines.
+
+    Each seed draws another fold, another sample of labels, or for retrieval another set of pictures.
+
+    Parameters
+    ----------
+    arm : {"imagenet", "random", "pixels"}
+        The backbone's last features; those of the same architecture with random weights; 16×16 pixels.
+    budget : str
+        One of :data:`TASKS`.
+    seed : int
+    rate : None
+    split : {"validation", "test"}
+
+    Returns
+    -------
+    dict
+        ``score`` and ``chance`` in %: mean recall over classes; for attributes the mean area under the ROC curve; for
+        retrieval the share of right answers, the first across styles and the first five among photographs.
+    """
+    del rate
+    random = np.random.default_rng(seed)
+    if budget == "attributes of emoji":
+        return {"score": np.nanmean(list(attribute_scores(arm, seed % 10, split).values())), "chance": 50.0}
+    if budget == "retrieval: emoji to photograph":
+        score, chance = _retrieve_photographs(arm, random)
+    elif budget.startswith("retrieval"):
+        score, chance = _retrieve_style(TASKS[budget], arm, random)
+    else:
+        score, chance = _probe_target(TASKS[budget], seed, split, arm, STAGES[-1]), CHANCE[TASKS[budget]]
+    return {"score": score, "chance": chance}
+
+
+def scene_from_family(fold, split="test"):
+    """Guess a photograph's surroundings from nothing but the family of what it shows: the shortcut to beat.
+
+    Parameters
+    ----------
+    fold : int
+    split : {"validation", "test"}
+
+    Returns
+    -------
+    float
+        Mean recall over scenes in %, naming for each family the scene it has most often in training.
+    """
+    family = dict(zip(pictures_of("photos").ids, pictures_of("photos").y, strict=True))
+    train, test = (load_photos(part, fold=fold, labels="scene") for part in ("train", split))
+    seen = np.array([family[name] for name in train.ids])
+    usual = {number: np.bincount(train.y[seen == number]).argmax() for number in np.unique(seen)}
+    commonest = np.bincount(train.y).argmax()
+    guesses = np.array([usual.get(family[name], commonest) for name in test.ids])
+    return 100 * np.mean([(guesses[test.y == label] == label).mean() for label in np.unique(test.y)])
+
+
+# ---------------------------------------------------------------- do networks that differ see alike?
+
+PAIRS = {
+    "source, fine-tuned": ("source", "fine_tuning"),
+    "source, from scratch": ("source", "scratch"),
+    "fine-tuned, from scratch": ("fine_tuning", "scratch"),
+    "from scratch, another start": ("scratch", "scratch again"),
+    "source, untrained": ("source", "untrained"),
+}
+CONVOLUTIONS = ("conv1", "conv2", "conv3", "conv4")
+SIMILARITY_LABELS, SIMILARITY_PICTURES = 200, 500
+
+
+def street_activations(network, seed):
+    """Train a street network for line drawings and return its activations on drawings it has not seen.
+
+    Parameters
+    ----------
+    network : {"source", "fine_tuning", "scratch", "scratch again", "untrained"}
+        The shipped garment classifier of photographs; the same after fine-tuning to 200 drawings per garment; networks
+        from scratch on these drawings, with two different starts; a network as it starts.
+    seed : int
+        Of the labels and the start.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        ``conv1`` … ``conv4`` → ``float32``, ``(500, positions × channels)``.
+    """
+    return _street_activations(network, 0 if network == "source" else seed)
+
+
+@cache
+def _street_activations(network, seed):
+    import keras
+
+    from tl_helpers.datasets import sample_budget
+    from tl_helpers.models import add_class_head, body_of, load_source_model, small_cnn_body
+    from tl_helpers.provenance import study_provenance
+    from tl_helpers.training import fit_transfer
+
+    start = seed + 1000 if network == "scratch again" else seed
+    strategy = network.removesuffix(" again")
+    from_source = strategy in ("source", "fine_tuning")
+    body = body_of(load_source_model()) if from_source else small_cnn_body((28, 28, 1), seed=start)
+    if strategy in ("fine_tuning", "scratch"):
+        labelled = sample_budget(load_street("sketch", "target"), SIMILARITY_LABELS, seed=seed)
+        rate = study_provenance("street_labels")["spec"]["rates"][f"{strategy}/{SIMILARITY_LABELS}"]
+        model = add_class_head(body, len(labelled.label_names), head="flatten", seed=start)
+        fit_transfer(model, labelled, strategy=strategy, learning_rate=rate, updates=300, seed=start)
+    reader = keras.Model(body.model.input, [body.model.get_layer(name).output for name in CONVOLUTIONS])
+    maps = reader.predict(load_street("sketch", "test", n=SIMILARITY_PICTURES).x, batch_size=250, verbose=0)
+    return {name: each.reshape(len(each), -1) for name, each in zip(CONVOLUTIONS, maps, strict=True)}
+
+
+def network_similarity(arm, budget, seed, *, rate=None, split="test"):
+    """Compare two street networks layer by layer by CKA: what does fine-tuning keep of its source?
+
+    Parameters
+    ----------
+    arm : str
+        One of :data:`PAIRS`.
+    budget : {"conv1", "conv2", "conv3", "conv4"}
+    seed : int
+        Of labels and starts.
+    rate : None
+    split : {"test"}
+
+    Returns
+    -------
+    dict
+        ``score``: 100 × debiased CKA on 500 line drawings; ``plain``: 100 × plain CKA on the first 50 of them.
+    """
+    del rate, split
+    from tl_helpers.similarity import cka
+
+    x, y = (street_activations(network, seed)[budget] for network in PAIRS[arm])
+    return {"score": 100 * cka(x, y), "plain": 100 * cka(x[:50], y[:50], debiased=False)}
+
+
+# ---------------------------------------------------------------- a model is more than its weights
+
+PREPARATIONS = {
+    "as declared": lambda x: x,
+    "blue and red swapped": lambda x: x[..., ::-1],
+    "0 to 1 instead of 0 to 255": lambda x: x.astype("float32") / 255,
+    "scaled twice": lambda x: (x.astype("float32") - 127) / 128,
+    "mean subtracted first": lambda x: x.astype("float32") - np.array([123.68, 116.78, 103.94], "float32"),
+}
+
+
+@cache
+def prepared_features(preparation):
+    """Return the features of all Noto emoji of the eight groups, prepared in a right or wrong way.
+
+    Parameters
+    ----------
+    preparation : str
+        One of :data:`PREPARATIONS`.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(n, 1280)``.
+    """
+    from tl_helpers.features import extract_features
+
+    x = PREPARATIONS[preparation](pictures_of("noto").x)
+    return extract_features(backbone_with("imagenet"), np.ascontiguousarray(x))
+
+
+def wrong_preprocessing(arm, budget, seed, *, rate=None, split="test"):
+    """Feed the backbone pictures that are not scaled or ordered as it declares: what does it cost?
+
+    Parameters
+    ----------
+    arm : str
+        One of :data:`PREPARATIONS`.
+    budget : {"in use only", "in training and use"}
+        Whether the classifier on top was trained on rightly or on equally wrongly prepared pictures.
+    seed : int
+        Another fold of concepts, another sample of 20 labels per group.
+    rate : None
+    split : {"validation", "test"}
+
+    Returns
+    -------
+    dict
+        ``score``: mean recall over eight groups of emoji in %.
+    """
+    del rate
+    from tl_helpers.features import probe
+
+    (train, y), (test, test_y) = (_emoji_split("clean8", seed % 10, part) for part in ("train", split))
+    drawn = _draw(y, LABELS_PER_CLASS, seed)
+    trained_as = "as declared" if budget == "in use only" else arm
+    classifier = probe(prepared_features(trained_as)[train[drawn]], y[drawn])
+    return {"score": _recall(classifier, prepared_features(arm)[test], test_y), "chance": 12.5}
