@@ -214,6 +214,147 @@ def bars(names, values, *, xlabel, title, colours=None):
     return figure
 
 
+def picture_rows(rows, names, *, title, headings=None, side=0.8):
+    """Lay out rows of pictures, each with its name on the left.
+
+    Parameters
+    ----------
+    rows : sequence of array-like
+        Each ``(n, h, w, 1 or 3)``, ``uint8``; sizes may differ from row to row.
+    names : sequence of str
+        One per row.
+    title : str
+    headings : sequence of str, optional
+        One per column.
+    side : float
+        Side of one picture in inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    columns = max(len(row) for row in rows)
+    figure, axes = plt.subplots(
+        len(rows),
+        columns,
+        figsize=(columns * side + 2.2, len(rows) * side + 0.6),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    for line, row, name in zip(axes, rows, names, strict=True):
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+        for axis, picture in zip(line, row, strict=False):
+            axis.imshow(np.squeeze(picture), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    for axis, heading in zip(axes[0], headings or (), strict=False):
+        axis.set_title(heading, fontsize=8)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def panels(table, *, x, order, names, xlabel, ylabel, title, levels=None, columns=3):
+    """Draw one small chart per panel, each with the same lines and their intervals.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Columns ``panel``, ``line``, `x`, ``mean``, ``low``, ``high``, ``n``. Panels come in order of appearance.
+    x : str
+        Column of the horizontal axis.
+    order : sequence of str
+        Its values from left to right.
+    names : dict of str to str
+        Value of ``line`` → its name in the legend, in drawing order.
+    xlabel, ylabel, title : str
+    levels : dict of str to dict of str to float, optional
+        Name → panel → height of a dashed line, such as chance.
+    columns : int
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    titles = list(dict.fromkeys(table["panel"]))
+    rows = -(-len(titles) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(3.4 * columns, 2.2 * rows + 0.9), squeeze=False, sharex=True, layout="constrained"
+    )
+    positions = {name: number for number, name in enumerate(order)}
+    for axis, panel in zip(axes.flat, titles, strict=False):
+        for number, line in enumerate(names):
+            part = table[(table["panel"] == panel) & (table["line"] == line)]
+            part = part.assign(position=part[x].map(positions)).sort_values("position")
+            style = {"color": PALETTE[number], "marker": MARKERS[number], "markersize": 4}
+            axis.plot(part["position"], part["mean"], label=names[line], **style)
+            axis.fill_between(
+                part["position"], part["low"], part["high"], color=PALETTE[number], alpha=0.18, linewidth=0
+            )
+        for number, (name, heights) in enumerate((levels or {}).items()):
+            style = {"color": "black", "linestyle": ("--", ":")[number % 2], "linewidth": 1}
+            axis.axhline(heights[panel], label=name, **style)
+        axis.set_title(panel, fontsize=10, loc="left")
+        axis.set_ylim(0, 100)
+        axis.grid(alpha=0.25)
+        axis.set_xticks(range(len(order)), order, rotation=90, fontsize=8)
+        axis.tick_params(axis="x", labelbottom=True)
+    for axis in axes.flat[len(titles) :]:
+        axis.set_axis_off()
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    settings = {"frameon": False, "fontsize": 9, "title_fontsize": 8, "title": _count_words(table["n"])}
+    if len(titles) < axes.size:
+        axes.flat[-1].legend(handles, labels, loc="center", alignment="left", **settings)
+    else:
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), **settings)
+    figure.supxlabel(xlabel, fontsize=10)
+    figure.supylabel(ylabel, fontsize=10)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def dots(table, *, row, names, xlabel, title, marks=None):
+    """Draw means with their intervals, one row per item, one marker per arm.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Columns `row`, ``arm``, ``mean``, ``low``, ``high``, ``n``, as
+        :func:`tl_helpers.experiments.confidence_interval` returns it. Rows come in order of appearance, the first on
+        top.
+    row : str
+        Column that names the rows.
+    names : dict of str to str
+        Arm → its name in the legend, in drawing order.
+    xlabel, title : str
+    marks : dict of str to float, optional
+        Row → position of a short black line: chance.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    rows = list(dict.fromkeys(table[row]))
+    figure, axis = plt.subplots(figsize=(9, 0.42 * len(rows) + 1.2), layout="constrained")
+    heights = {name: number for number, name in enumerate(rows)}
+    shifts = np.linspace(-0.2, 0.2, len(names))
+    for number, (arm, name) in enumerate(names.items()):
+        part = table[table["arm"] == arm]
+        style = {"color": PALETTE[number], "fmt": MARKERS[number], "markersize": 5, "capsize": 3, "label": name}
+        spread = [part["mean"] - part["low"], part["high"] - part["mean"]]
+        axis.errorbar(part["mean"], part[row].map(heights) + shifts[number], xerr=spread, **style)
+    if marks is not None:
+        places = [heights[name] for name in rows]
+        axis.plot([marks[name] for name in rows], places, "|", color="black", markersize=16, label="chance")
+    axis.set_yticks(range(len(rows)), rows)
+    axis.invert_yaxis()
+    axis.set_xlabel(xlabel)
+    axis.set_title(title, fontsize=11, loc="left", wrap=True)
+    axis.grid(alpha=0.25)
+    _legend_beside(axis, table["n"])
+    return figure
+
+
 def confusion(counts, label_names, *, title, axis=None):
     """Draw a confusion matrix as shares of each true class.
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from tl_helpers import plots
 from tl_helpers.experiments import confidence_interval, load_study
+from tl_helpers.feature_maps import strongest_patches
 from tl_helpers.freezing_studies import DEPTHS, FREEZING_TARGETS, fit_depth_once
 
 # ---------------------------------------------------------------- how deep to freeze
@@ -152,6 +153,108 @@ def freeze_explorer():
 
 def _budgets(runs):
     return sorted(int(budget) for budget in runs["budget"].unique())
+
+
+# ---------------------------------------------------------------- what a channel looks for
+
+
+def feature_figure(peaks, maps, pictures, *, stage, channel, picture):
+    """Draw what one channel of one stage answers to, in one picture and among many.
+
+    Parameters
+    ----------
+    peaks : tl_helpers.feature_maps.Peaks
+        From :func:`tl_helpers.feature_maps.find_peaks`, of many pictures.
+    maps : dict of str to numpy.ndarray
+        From :func:`tl_helpers.feature_maps.activation_maps`, of `pictures`.
+    pictures : Dataset
+        A few pictures to look into.
+    stage : str
+    channel : int
+    picture : int
+        Which of `pictures`.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    words : str
+        What it shows.
+
+    Raises
+    ------
+    ValueError
+        If there is no such stage, channel or picture.
+    """
+    if not 0 <= picture < len(pictures):
+        raise ValueError(f"There are pictures 0…{len(pictures) - 1}, not {picture}.")
+    patches, _ = strongest_patches(peaks, stage, channel, count=8)
+    answers = maps[stage][picture, :, :, channel]
+    field, channels = peaks.fields[stage], maps[stage].shape[-1]
+    name = pictures.texts[picture]
+    words = (
+        f"{stage}, channel {channel} of 0…{channels - 1}, on “{name}”: {answers.shape[0]} × {answers.shape[1]} "
+        f"answers, each of which sees at most {field.size} × {field.size} pixels; left the picture, then the answers "
+        "(bright is strong), right the eight patches that excite the channel most among all photographs."
+    )
+
+    figure = plt.figure(figsize=(10, 2.9), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1.15, 1))
+    shown, answered = left.subplots(1, 2)
+    shown.imshow(pictures.x[picture])
+    shown.set_title(name, fontsize=9)
+    answered.imshow(answers, cmap="magma")
+    answered.set_title(f"{stage}, channel {channel}", fontsize=9)
+    right.suptitle("what excites it most", fontsize=9)
+    for axis, patch in zip(right.subplots(2, 4).flat, patches, strict=True):
+        axis.imshow(patch, interpolation="nearest")
+        axis.set_axis_off()
+    for axis in (shown, answered):
+        axis.set_axis_off()
+    return figure, words
+
+
+def feature_explorer(peaks, maps, pictures, *, stage="stem", channel=0, picture=0):
+    """Explore what each channel of a network looks for: choose stage, channel and picture.
+
+    Parameters
+    ----------
+    peaks, maps, pictures, stage, channel, picture
+        As in :func:`feature_figure`, which draws the same; the last three are where to begin.
+
+    Returns
+    -------
+    Explorer
+        Its parts are also attributes: ``stage``, ``channel``, ``subject``, ``message``, ``picture``.
+    """
+    style = {"style": {"description_width": "5em"}}
+    stages = ipywidgets.SelectionSlider(
+        options=list(maps), value=stage, description="stage", continuous_update=False, **style
+    )
+    channels = ipywidgets.IntSlider(
+        channel, 0, maps[stage].shape[-1] - 1, description="channel", continuous_update=False, **style
+    )
+    names = [(name, number) for number, name in enumerate(pictures.texts)]
+    subject = ipywidgets.Dropdown(options=names, value=picture, description="picture", **style)
+    message, shown = ipywidgets.HTML(), ipywidgets.Image(format="png")
+
+    def draw(_=None):
+        figure, words = feature_figure(
+            peaks, maps, pictures, stage=stages.value, channel=channels.value, picture=subject.value
+        )
+        shown.value, message.value = picture_of(figure), words
+
+    def change_stage(_):
+        last = maps[stages.value].shape[-1] - 1
+        with channels.hold_trait_notifications():
+            channels.value = min(channels.value, last)
+            channels.max = last
+        draw()
+
+    stages.observe(change_stage, names="value")
+    for control in (channels, subject):
+        control.observe(draw, names="value")
+    draw()
+    return explorer(stage=stages, channel=channels, subject=subject, message=message, picture=shown)
 
 
 # ---------------------------------------------------------------- for all explorers
