@@ -356,14 +356,16 @@ def load_street_scenes(view="photo", split="target", *, n, seed=0, target="sneak
     seed : int
     target : str
         A garment, such as ``"sneaker"``, or a digit, such as ``"3"``; ``"any"`` for a target of any class, which
-        then is the label.
+        then is the label; or, with distractors ``"garment"``, a family, such as ``"shoes"``, for a target of any of its
+        kinds.
     distractors : {"shoe", "garment", "digit"}
-        What the two others are: items of this label set, but not of the target's class.
+        What the two others are: items of this label set, but not of the target's class or family.
 
     Returns
     -------
     Dataset
-        With ``boxes`` and ``masks``. ``y`` is the target's class among `distractors`' label names.
+        With ``boxes`` and ``masks``. ``y`` is the target's class among `distractors`' label names, or, where the target
+        is a family, its kind within the family.
 
     Raises
     ------
@@ -373,22 +375,30 @@ def load_street_scenes(view="photo", split="target", *, n, seed=0, target="sneak
     _check_choice("view", view, VIEWS[1:])
     _check_choice("distractors", distractors, ("shoe", "garment", "digit"))
     label_names = STREET_LABELS[distractors]
-    _check_choice("target", target, ("any", *label_names))
+    # A family of one kind has either name; "trousers" is the garment, whose label is among all garments'.
+    families = [name for name in FAMILIES if name not in label_names] if distractors == "garment" else []
+    _check_choice("target", target, ("any", *label_names, *families))
     if n < 1:
         raise ValueError(f"n must be at least 1, not {n}.")
     items, y, ids = _street_pool(distractors, split, None)
     random = np.random.default_rng([seed, _STREET_SPLITS.index(split)])
-    wanted = np.arange(len(y)) if target == "any" else np.flatnonzero(y == label_names.index(target))
+    kind, group, wanted = y, y, np.arange(len(y))
+    if target in families:
+        label_names = FAMILIES[target]
+        kind = np.array([label_names.index(name) if name in label_names else -1 for name in GARMENTS])[y]
+        group, wanted = kind >= 0, np.flatnonzero(kind >= 0)
+    elif target != "any":
+        wanted = np.flatnonzero(y == label_names.index(target))
     targets = random.choice(wanted, n)
     others = random.integers(0, len(y), (2, n))
-    while (same := y[others] == y[targets]).any():
+    while (same := group[others] == group[targets]).any():
         others[same] = random.integers(0, len(y), same.sum())
     x, boxes, masks = make_scenes(
         items[targets], items[others.ravel()], view, seed=[seed, _STREET_SPLITS.index(split), 1]
     )
     domain = Domain(f"street/{view}/scene", x.shape[1:], f"three items in one scene, {_VIEW_WORDS[view]}")
     task = Task(f"street/find {target}", label_names)
-    return Dataset(x, y[targets], domain, task, split, ids[targets], boxes=boxes, masks=masks)
+    return Dataset(x, kind[targets], domain, task, split, ids[targets], boxes=boxes, masks=masks)
 
 
 # ---------------------------------------------------------------- emoji

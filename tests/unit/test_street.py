@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tl_helpers import street
+from tl_helpers import datasets, street
 from tl_helpers.datasets import (
     FAMILIES,
     GARMENTS,
@@ -105,6 +105,44 @@ def test_scene_targets_are_of_the_class_asked_for_and_scenes_repeat():
     assert len(set(anything.y)) == 3
 
 
+def test_a_family_as_target_brings_its_kinds_as_labels_and_distractors_from_outside_it(monkeypatch):
+    used = {}
+
+    def remember(targets, distractors, view, *, seed):
+        used["targets"], used["distractors"] = targets, distractors
+        n = len(targets)
+        return np.zeros((n, 56, 56, 1), "uint8"), np.zeros((n, 4), "float32"), np.zeros((n, 56, 56), bool)
+
+    monkeypatch.setattr(datasets, "make_scenes", remember)
+    scenes = load_street_scenes(n=300, target="shoes", distractors="garment")
+    pool = load_street("plain", "target")
+    garment_of = {picture.tobytes(): GARMENTS[label] for picture, label in zip(pool.x, pool.y, strict=True)}
+    assert scenes.task == Task("street/find shoes", ("sandal", "sneaker", "ankle boot"))
+    assert [garment_of[item.tobytes()] for item in used["targets"]] == [scenes.label_names[label] for label in scenes.y]
+    assert set(scenes.y) == {0, 1, 2} and set(scenes.ids) <= set(pool.ids)
+    assert {garment_of[item.tobytes()] for item in used["distractors"]} == set(GARMENTS) - set(FAMILIES["shoes"])
+
+
+def test_trousers_are_a_garment_and_other_families_of_one_kind_have_one_label():
+    trousers = load_street_scenes(n=3, target="trousers", distractors="garment")
+    assert trousers.label_names == GARMENTS and (trousers.y == GARMENTS.index("trousers")).all()
+    bags = load_street_scenes(n=3, target="bags", distractors="garment")
+    assert bags.label_names == ("bag",) and (bags.y == 0).all() and bags.masks.any(axis=(1, 2)).all()
+
+
+@pytest.mark.parametrize(
+    ("target", "distractors", "items", "y"),
+    [
+        ("sneaker", "shoe", [29279, 46629, 3669, 54457], [1, 1, 1, 1]),
+        ("any", "garment", [39424, 7422, 4925, 3606], [7, 6, 7, 6]),
+        ("shoes", "garment", [36653, 1151, 52033, 33991], [0, 1, 0, 2]),
+    ],
+)
+def test_the_targets_drawn_by_a_seed_stay_what_stored_results_were_made_with(target, distractors, items, y):
+    scenes = load_street_scenes(n=4, target=target, distractors=distractors)
+    assert scenes.ids.tolist() == [f"garments/train/{number}" for number in items] and scenes.y.tolist() == y
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -126,6 +164,7 @@ def test_bad_arguments_name_what_is_allowed(arguments, message):
     [
         ({"view": "plain"}, "view"),
         ({"target": "T-shirt"}, "target"),
+        ({"target": "shoes"}, "target must be one of 'any', 'sandal', 'sneaker', 'ankle boot', not 'shoes'"),
         ({"distractors": "hat"}, "distractors"),
         ({"n": 0}, "n"),
     ],
