@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tl_helpers import files, grid
+from tl_helpers import files, run_log, runs, workers
 from tl_helpers.grid import GridError, run_grid
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs signals")
@@ -66,7 +66,7 @@ def assert_same_runs(a, b):
 
 def test_one_row_per_run_in_the_order_asked_for(client, path):
     frame = run_grid(study, ["transfer", "scratch"], [10, 5], [1, 0], path=path, client=client)
-    assert list(frame.columns) == ["arm", "budget", "seed", "score", "updates", "rate", *grid._MEASURED, "spec"]
+    assert list(frame.columns) == ["arm", "budget", "seed", "score", "updates", "rate", *runs.MEASURED, "spec"]
     asked = [(a, b, s) for a in ("transfer", "scratch") for b in (10, 5) for s in (1, 0)]
     assert list(frame[["arm", "budget", "seed"]].itertuples(index=False, name=None)) == asked
     assert frame["score"].tolist() == [b + 3 * (a == "transfer") + s / 7 for a, b, s in asked]
@@ -298,7 +298,7 @@ def test_a_second_writer_is_refused(path):
         run_grid(study, ["a"], [1], [0], path={str(path)!r})
     """
     with open(path, "a+b", buffering=0) as held:
-        grid._lock(held, path)
+        run_log._lock(held, path)
         second = run_program(program)
     assert second.returncode == 1
     assert "BlockingIOError" in second.stderr and "Another process is writing this log" in second.stderr
@@ -466,7 +466,7 @@ def test_when_all_fail_the_rest_is_not_tried(client):
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's own account")
 def test_a_leak_is_bounded_by_a_new_worker(monkeypatch):
-    monkeypatch.setattr(grid, "WORKER_GROWTH", 60 * 2**20)
+    monkeypatch.setattr(workers, "WORKER_GROWTH", 60 * 2**20)
 
     def leaks(arm, budget, seed):
         import os
