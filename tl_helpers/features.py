@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tl_helpers.files import atomic_path
-from tl_helpers.graph import layers_in, nodes_of
+from tl_helpers.graph import describe, layers_in
 from tl_helpers.loop import make_forward
 
 
@@ -54,7 +54,7 @@ def extract_features(backbone, x, *, stage=None, batch_size=32, cache=None):
     return run_once(keras.Model(model.inputs, features), x, batch_size=batch_size, cache=cache)
 
 
-def run_once(model, x, *, batch_size, training=False, cache=None):
+def run_once(model, x, *, batch_size, training=False, cache=None, forward=None):
     """Run a model over its inputs, or find what it gave for the same inputs before.
 
     Parameters
@@ -68,6 +68,8 @@ def run_once(model, x, *, batch_size, training=False, cache=None):
         How layers shall behave that differ between training and use.
     cache : path-like or dict, optional
         See :func:`extract_features`. A folder that cannot be written to costs a warning, not the result.
+    forward : callable, optional
+        From ``make_forward(model, training=training)`` (:mod:`tl_helpers.loop`), where one is there already.
 
     Returns
     -------
@@ -85,7 +87,7 @@ def run_once(model, x, *, batch_size, training=False, cache=None):
         path = Path(cache).expanduser() / f"{key}.npz"
         outputs = _read(path, (len(x), *model.output_shape[1:]))
     if outputs is None:
-        outputs = make_forward(model, training=training)(x, batch_size)
+        outputs = (forward or make_forward(model, training=training))(x, batch_size)
         if isinstance(cache, dict):
             cache[key] = outputs
         elif cache is not None:
@@ -99,16 +101,9 @@ def _key(model, x, batch_size, training):
     import keras
     import tensorflow as tf
 
-    digest = hashlib.sha256()
-    position, described = {}, []
-    for number, node in enumerate(nodes_of(model)):
-        position.update({id(tensor): number for tensor in node.outputs})
-        config = node.layer.get_config() if hasattr(node.layer, "get_config") else {}
-        config = {name: value for name, value in config.items() if name not in ("name", "trainable")}
-        described.append([type(node.layer).__name__, config, [position[tensor] for tensor in node.inputs]])
     versions = [keras.__version__, tf.__version__, np.__version__]
-    setting = [described, versions, batch_size, training, str(x.dtype), x.shape]
-    digest.update(json.dumps(setting, sort_keys=True, default=str).encode())
+    setting = [describe(model), versions, batch_size, training, str(x.dtype), x.shape]
+    digest = hashlib.sha256(json.dumps(setting, sort_keys=True, default=str).encode())
     for weight in model.weights:
         digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
     digest.update(np.ascontiguousarray(x).tobytes())
@@ -121,7 +116,7 @@ def _read(path, shape):
             outputs = archive["outputs"]
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         warnings.warn(f"The cached features in {path} are damaged ({error}); they are computed anew.", stacklevel=4)
         return None
     expected = tuple(got if want is None else want for want, got in zip(shape, outputs.shape, strict=False))
@@ -137,8 +132,8 @@ def _write(path, outputs):
             np.savez(temporary, outputs=outputs)
     except OSError as error:
         warnings.warn(
-            f"The features could not be kept in {path.parent} ({error.strerror or error}), so the next run computes them again. "
-            f"Free some space there or choose another folder.",
+            f"The features could not be kept in {path.parent} ({error.strerror or error}), so the next run computes "
+            f"them again. Free some space there or choose another folder.",
             stacklevel=4,
         )
 

@@ -16,7 +16,8 @@ from tl_helpers.graph import leaves_of, nodes_of
 if TYPE_CHECKING:
     import keras
 
-# Layers for which the tests show that one image's output has the same bits in whatever batch of the same size.
+# Layers for which the tests show that one image's output has the same bits in whatever batch of the same size, or, at
+# sizes of the feature map where it has not, that the first batch shows it.
 _EXACT_LAYERS = {
     "Activation",
     "Add",
@@ -47,7 +48,8 @@ class Cut:
     layer : str or None
         Name of the last layer before the cut.
     exact : bool
-        Whether training after the cut gives the same weights bit for bit, by test; otherwise to about 1e-5.
+        Whether training after the cut can give the same weights bit for bit (whether it does depends on the feature
+        maps' size too, see :func:`tl_helpers.training.fit_transfer`); otherwise to about 1e-5.
     reason : str
         Where there is no cut: why, and what to do. Otherwise empty.
     """
@@ -142,8 +144,8 @@ def _problem(entries, rest):
         random = live_random_layers(layer)
         if random:
             return (
-                f"Layer {random[0].name!r} draws random numbers in training, before the frozen part ends, so its output "
-                f"differs in every epoch. For dropout, tl_helpers.freezing.freeze silences it."
+                f"Layer {random[0].name!r} draws random numbers in training, before the frozen part ends, so its "
+                f"output differs in every epoch. For dropout, tl_helpers.freezing.freeze silences it."
             )
         if isinstance(layer, keras.layers.BatchNormalization):
             return (
