@@ -211,15 +211,23 @@ def _global_names(code):
 
 
 def _imported_names(code):
-    """Return the dotted names of what the bytecode imports; for ``from a import b`` both ``a`` and ``a.b``."""
-    names, module = set(), ""
+    """Return the dotted names of what the bytecode imports, see :func:`_names_of`."""
+    statements = []
     for step in dis.get_instructions(code):
         if step.opname == "IMPORT_NAME":
-            module = step.argval
-            names.add(module)
+            statements.append((step.argval, []))
         elif step.opname == "IMPORT_FROM":
-            names.add(f"{module}.{step.argval}")
-    return names
+            statements[-1][1].append(step.argval)
+    return set().union(*(_names_of(module, parts) for module, parts in statements))
+
+
+def _names_of(module, parts):
+    """Return what ``from module import parts`` may reach: ``a`` and ``a.b`` for ``from a import b``.
+
+    Of the kit as a whole only what is named: its modules should not all count because one of them was taken.
+    """
+    names = {f"{module}.{part}" for part in parts if part != "*"}
+    return names if names and module == _KIT else names | {module}
 
 
 def _kit_sources(names):
@@ -228,9 +236,10 @@ def _kit_sources(names):
     sources, waiting = {}, {name for name in names if name.partition(".")[0] == _KIT}
     while waiting:
         name = waiting.pop()
-        if name == _KIT:  # whose public names come from these modules
-            waiting |= {f"{_KIT}.{module}" for module in importlib.import_module(_KIT)._HOMES}
-        path = folder / f"{name.partition('.')[2].partition('.')[0] or '__init__'}.py"
+        kit, module = importlib.import_module(_KIT), name.partition(".")[2].partition(".")[0]
+        if not module:  # its public names come from these modules
+            waiting |= {f"{_KIT}.{home}" for home in kit._HOMES}
+        path = folder / f"{kit._HOME_OF.get(module, module) or '__init__'}.py"
         if path.name not in sources and path.is_file():
             sources[path.name], imported = _read_source(path, path.stat().st_mtime_ns)
             waiting |= imported
@@ -245,5 +254,5 @@ def _read_source(path, modified):
         if isinstance(node, ast.Import):
             imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            imported |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+            imported |= _names_of(node.module, [alias.name for alias in node.names])
     return hashlib.sha256(text).hexdigest()[:LENGTH], {name for name in imported if name.partition(".")[0] == _KIT}

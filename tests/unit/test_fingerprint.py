@@ -213,10 +213,41 @@ def test_of_the_kit_only_the_modules_within_reach_count(small_kit, source):
     study = define(source)
     before = fingerprint(study)
     (small_kit / "c.py").write_text("value = 2\n")
-    assert (fingerprint(study) == before) or "import a" in source  # `from tl_helpers import …` may reach all of it
-    before = fingerprint(study)
+    assert fingerprint(study) == before
     (small_kit / "b.py").write_text("value = 22\n")
     assert fingerprint(study) != before
+
+
+def test_public_names_bring_the_module_they_live_in(small_kit):
+    (small_kit / "training.py").write_text("from tl_helpers import b\n")
+    study = define("def study():\n    from tl_helpers import fit_transfer")
+    before = fingerprint(study)
+    (small_kit / "c.py").write_text("value = 2\n")
+    assert fingerprint(study) == before
+    (small_kit / "b.py").write_text("value = 22\n")
+    assert fingerprint(study) != before
+
+
+def test_the_kit_as_a_whole_brings_all_its_public_modules(small_kit):
+    (small_kit / "training.py").write_text("from tl_helpers import b\n")
+    for source in (
+        "def study():\n    import tl_helpers\n    from tl_helpers import a",
+        "def study():\n    import tl_helpers as kit\n    return kit.fit_transfer",
+    ):
+        study = define(source)
+        before = fingerprint(study)
+        (small_kit / "training.py").write_text(f"value = {len(before + source)}\n")
+        assert fingerprint(study) != before
+
+
+def test_how_runs_are_run_does_not_count():
+    from tl_helpers.studies import emoji_labels
+
+    reached = module._Hasher()
+    reached.feed((emoji_labels,))
+    sources = module._kit_sources(frozenset(reached.kit_modules))
+    assert {"training.py", "loop.py", "models.py", "efficientnet_lite.py", "datasets.py"} <= set(sources)
+    assert not {"grid.py", "workers.py", "run_log.py", "experiments.py", "session.py", "plots.py"} & set(sources)
 
 
 def test_functions_of_the_kit_bring_their_module(small_kit):
