@@ -81,14 +81,15 @@ def tune_learning_rate(make_model, train, validation, *, strategy, rates, update
     if not rates or not seeds:
         raise ValueError("tune_learning_rate needs at least one rate and one seed.")
     settings = {"strategy": strategy, "updates": updates, "validations": 1, "cache": {}} | settings
-    rows = []
+    rows, last_error = [], None
     for rate in rates:
         for seed in seeds:
             row = {"learning_rate": rate, "seed": seed, "score": np.nan, "validation_loss": np.nan}
             rows.append(row)
             try:
                 fit = fit_transfer(make_model(seed), train, validation, learning_rate=rate, seed=seed, **settings)
-            except FloatingPointError:
+            except FloatingPointError as error:
+                last_error = error
                 continue
             reached = _reached(fit.history, settings.get("weights", "last"))
             row["validation_loss"] = reached["validation_loss"]
@@ -102,7 +103,9 @@ def tune_learning_rate(make_model, train, validation, *, strategy, rates, update
     means = scores.groupby("learning_rate")[["score", "validation_loss"]].agg(lambda column: column.mean(skipna=False))
     means = means.dropna()
     if means.empty:
-        raise FloatingPointError(f"Training diverged at every rate tried, {rates[0]:g}…{rates[-1]:g}. Try lower ones.")
+        raise FloatingPointError(
+            f"Training diverged at every rate tried, {rates[0]:g}…{rates[-1]:g}. Try lower ones."
+        ) from last_error
     best = float(means.sort_values(["score", "validation_loss"], ascending=[False, True], kind="stable").index[0])
     edge = {rates[0]: "lowest", rates[-1]: "highest"}.get(best) if len(rates) > 1 else None
     return RateChoice(best, scores, edge)
@@ -165,7 +168,7 @@ def lr_find(model, train, *, lowest=1e-6, highest=1.0, updates=100, batch_size=3
     ------
     ValueError
         If the model has nothing to train or was frozen after it was compiled and trained (its layers then say one
-        thing and its optimizer does another), the range is empty, or the data do not fit.
+        thing and its optimizer does another), the range is empty, the data do not fit, or the loss goes below 0.
     FloatingPointError
         If the loss is not finite from the start.
     """
@@ -188,6 +191,11 @@ def lr_find(model, train, *, lowest=1e-6, highest=1.0, updates=100, batch_size=3
         losses = []
         for batch in rows:
             losses.append(float(steps(batch[None])[0]))
+            if losses[-1] < 0:
+                raise ValueError(
+                    f"The loss is {losses[-1]:g}. A loss that goes below 0 cannot be four times its lowest, which is "
+                    f"where a sweep ends. Add a constant to it."
+                )
             if not np.isfinite(losses[-1]) or losses[-1] > 4 * min(losses):
                 break
     finally:

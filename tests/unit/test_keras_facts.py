@@ -147,7 +147,7 @@ def test_a_pattern_that_matches_nothing_is_silent(trained, pattern, matches):
 
 @multi
 def test_a_multi_optimizer_has_no_learning_rate():
-    with pytest.raises(AttributeError, match="[Ll]earning rate"):
+    with pytest.raises(AttributeError, match=r"[Ll]earning rate"):
         _ = multi_optimizer({}).learning_rate
 
 
