@@ -71,3 +71,19 @@ except OSError as error:
 """
     notebook = open_and_run_all(page, lab, made("network.ipynb", swallow))
     assert code_cells(notebook)[0]["outputs"][0]["text"] == "NetworkBlocked\n"
+
+
+def test_the_freeze_explorer_follows_its_slider_and_trains(page, lab, made):
+    source = "from tl_helpers.widgets import freeze_explorer\nfreeze_explorer()"
+    notebook = open_and_run_all(page, lab, made("explorer.ipynb", source))
+    assert errors(notebook) == []
+    expect(page.get_by_text("frozen: nothing.")).to_be_visible()
+    picture = page.locator(".widget-image")
+    before = picture.get_attribute("src")
+    handle = page.locator(".widget-slider .noUi-handle").first
+    handle.focus()
+    handle.press("ArrowRight")
+    expect(page.get_by_text("frozen: conv1.")).to_be_visible()
+    assert picture.get_attribute("src") != before
+    page.get_by_role("button", name="train this now").click()
+    expect(page.get_by_text("One run, just now")).to_be_visible(timeout=180_000)
