@@ -15,7 +15,7 @@ from tl_helpers.provenance import study_provenance
 # ---------------------------------------------------------------- the freezing sweep of 2014, at home
 
 SWEEP_LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
-SWEEP_UPDATES = 500
+SWEEP_UPDATES = 400
 SWEEP_SOURCE_RATE = 3e-3
 
 
@@ -86,7 +86,7 @@ def _base_weights(half, seed):
 
     model = sweep_network(5, seed=1000 + seed)
     train = _half("source", garment_halves(seed)["AB".index(half)])
-    settings = {"learning_rate": SWEEP_SOURCE_RATE, "updates": SWEEP_UPDATES, "batch_size": 64, "seed": 1000 + seed}
+    settings = {"learning_rate": SWEEP_SOURCE_RATE, "updates": SWEEP_UPDATES, "seed": 1000 + seed}
     fit_transfer(model, train, strategy="scratch", **settings)
     return {name: model.get_layer(name).get_weights() for name in SWEEP_LAYERS}
 
@@ -94,7 +94,7 @@ def _base_weights(half, seed):
 def freezing_sweep(arm, budget, seed, *, rate=None, split="test"):
     """Copy the first layers, frozen or not, and train the rest: the sweep of Yosinski et al. (2014), at home.
 
-    Each seed splits the ten garments anew into task A and task B. Every network is trained for 500 updates of 64.
+    Each seed splits the ten garments anew into task A and task B. Every network is trained for 400 updates of 32.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def _sweep_run(arm, budget, seed, rate, split):
         for name in SWEEP_LAYERS[:budget]:
             model.get_layer(name).set_weights(_base_weights(arm[0], seed)[name])
     frozen_upto = SWEEP_LAYERS[budget - 1] if budget and not arm.endswith("+") else None
-    settings = {"learning_rate": rate, "updates": SWEEP_UPDATES, "batch_size": 64, "seed": seed}
+    settings = {"learning_rate": rate, "updates": SWEEP_UPDATES, "seed": seed}
     fit_transfer(model, train, strategy="fine_tuning", upto=frozen_upto, **settings)
     return {"score": 100 * accuracy(model, test), "learning_rate": rate, "updates": SWEEP_UPDATES}
 

@@ -27,6 +27,18 @@ from tl_helpers.datasets import (
     load_street_scenes,
     sample_budget,
 )
+from tl_helpers.feature_studies import (
+    CONVOLUTIONS,
+    PAIRS,
+    PREPARATIONS,
+    STAGES,
+    TARGETS,
+    TASKS,
+    feature_tasks,
+    layer_probes,
+    network_similarity,
+    wrong_preprocessing,
+)
 from tl_helpers.files import atomic_path, data_folder
 from tl_helpers.freezing_studies import (
     BACKBONE_CUTS,
@@ -40,6 +52,16 @@ from tl_helpers.freezing_studies import (
 )
 from tl_helpers.grid import run_grid
 from tl_helpers.provenance import load_study, save_study
+from tl_helpers.route_studies import (
+    dataset_merging,
+    domain_adaptation,
+    modality_transfer,
+    multi_task,
+    parallel_training,
+    task_adaptation,
+    task_fine_tuning,
+    weight_sharing,
+)
 
 RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 WORK = Path(".tl_cache/studies")
@@ -523,6 +545,14 @@ def _garment_probabilities(split):
 SEEDS = tuple(range(10))
 SWEEP_ARMS = ("AnB", "AnB+", "BnB", "BnB+", "RnB", "AnD", "AnD+", "RnD")
 FREEZING_ARMS = ("scratch", *DEPTHS, "lp_ft", "gradual_unfreezing", "discriminative")
+
+
+def _route(function, tuned, budgets, *, untuned=(), **words):
+    """Describe the study of one route: all with the same seeds and the same offer of rates."""
+    settings = {"seeds": SEEDS[:6], "rates": RATES[:4], "tuning_seeds": (100,)}
+    return Study(function, arms=(*tuned, *untuned), budgets=budgets, tuned=tuned, **settings, **words)
+
+
 STUDIES = {
     "emoji_labels": Study(
         emoji_labels,
@@ -614,8 +644,7 @@ STUDIES = {
         budgets=(20, 200),
         seeds=SEEDS,
         tuned=("scratch", *DEPTHS),
-        rates=(1e-4, *RATES[:4]),
-        tuning_seeds=(100,),
+        rates=(3e-5, 1e-4, *RATES[:3]),
     ),
     "backbone_depth": Study(
         backbone_depth,
@@ -625,6 +654,80 @@ STUDIES = {
         tuned=("head", *BACKBONE_CUTS),
         rates=RATES[:4],
         tuning_seeds=(100,),
+    ),
+    "route_task_fine_tuning": _route(
+        task_fine_tuning,
+        ("scratch", "scratch_longer", "fine_tuning", "linear_probing", "fine_tuning_random_source"),
+        (5, 10, 20, 50, 200),
+        untuned=("regression",),
+    ),
+    "route_domain_adaptation": _route(
+        domain_adaptation,
+        ("scratch", "scratch_longer", "fine_tuning", "linear_probing", "scratch_xray", "fine_tuning_xray"),
+        (5, 10, 20, 50, 200),
+        untuned=("regression",),
+    ),
+    "route_task_adaptation": _route(
+        task_adaptation,
+        ("scratch", "scratch_longer", "fine_tuning", "linear_probing"),
+        (25, 50, 100, 200, 400),
+        budget_unit="labelled scenes",
+        metric="mean IoU in %",
+    ),
+    "route_modality_transfer": _route(
+        modality_transfer,
+        ("scratch", "scratch_longer", "fine_tuning", "linear_probing", "scratch_xray", "fine_tuning_xray"),
+        (25, 50, 100, 200, 400),
+        budget_unit="labelled scenes",
+        metric="mean IoU in %",
+    ),
+    "route_dataset_merging": _route(
+        dataset_merging, ("own", "own_longer", "merged_0", "merged_30", "merged_70"), (5, 10, 20, 50, 200)
+    ),
+    "route_weight_sharing": _route(
+        weight_sharing, ("separate", "separate_longer", "shared", "own_stems"), (3, 5, 10, 20, 50)
+    ),
+    "route_multi_task": _route(
+        multi_task,
+        ("class", "class_longer", "box", "mask", "joint", "joint_mask_0.1"),
+        (50, 100, 200, 400, 800),
+        budget_unit="labelled scenes",
+        metric="accuracy in %",
+    ),
+    "route_parallel_training": _route(
+        parallel_training, ("separate", "separate_longer", "parallel"), (5, 10, 20, 50, 200)
+    ),
+    "layer_probes": Study(
+        layer_probes,
+        arms=("pixels", *(f"{weights} {stage}" for weights in ("imagenet", "random") for stage in STAGES)),
+        budgets=tuple(TARGETS),
+        seeds=SEEDS,
+        budget_unit="target",
+        metric="mean recall in %",
+    ),
+    "feature_tasks": Study(
+        feature_tasks,
+        arms=("imagenet", "random", "pixels"),
+        budgets=tuple(TASKS),
+        seeds=SEEDS,
+        budget_unit="task",
+        metric="mean recall, area under the ROC curve, or share of right answers, in %",
+    ),
+    "network_similarity": Study(
+        network_similarity,
+        arms=tuple(PAIRS),
+        budgets=CONVOLUTIONS,
+        seeds=SEEDS,
+        budget_unit="layer",
+        metric="100 × debiased CKA",
+    ),
+    "wrong_preprocessing": Study(
+        wrong_preprocessing,
+        arms=tuple(PREPARATIONS),
+        budgets=("in use only", "in training and use"),
+        seeds=SEEDS,
+        budget_unit="which pictures are prepared wrongly",
+        metric="mean recall in %",
     ),
 }
 
