@@ -1,0 +1,409 @@
+"""Which runs stand behind the eight routes? One small experiment per route, each with its honest baselines.
+
+Each is a function of ``arm``, ``budget`` and ``seed`` for :mod:`tl_helpers.studies`, as short as a screen. The arms'
+roles (transfer, baseline, control) stand in :data:`ROLES`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import lru_cache
+
+import numpy as np
+
+from tl_helpers.datasets import load_street, load_street_scenes, sample_budget, with_wrong_labels
+
+UPDATES = 300
+
+
+def _updates(arm):
+    return 4 * UPDATES if arm.endswith("_longer") else UPDATES
+
+
+def _row(arm, rate, score):
+    return {"score": score, "learning_rate": rate, "updates": _updates(arm)}
+
+
+@lru_cache(maxsize=8)
+def _street(view, split, labels="garment"):
+    return load_street(view, split, labels=labels)
+
+
+def _train_and_test(arm, body, labelled, test, *, rate, seed, head="flatten"):
+    """Put a class head on a body, train it by the strategy that the arm's name begins with, and return the row."""
+    from tl_helpers.models import add_class_head
+    from tl_helpers.training import accuracy, fit_transfer
+
+    strategy = next(name for name in ("linear_probing", "fine_tuning", "scratch") if arm.startswith(name))
+    model = add_class_head(body, len(labelled.label_names), head=head, seed=seed)
+    fit_transfer(model, labelled, strategy=strategy, learning_rate=rate, updates=_updates(arm), seed=seed)
+    return _row(arm, rate, 100 * accuracy(model, test))
+
+
+def _body(arm, source, seed):
+    """Build the body an arm starts from: new weights, or those of a source model."""
+    from tl_helpers.models import body_of, load_source_model, small_cnn_body
+
+    if arm.startswith("scratch"):
+        return small_cnn_body((28, 28, 1), seed=seed)
+    return body_of(_random_label_model() if "random_source" in arm else load_source_model(source))
+
+
+def _features_and_regression(labelled, test, source):
+    """Logistic regression on standardised features of the frozen body: no training at all."""
+    from tl_helpers.features import extract_features, probe
+    from tl_helpers.models import body_of, load_source_model
+
+    body = body_of(load_source_model(source))
+    classifier = probe(extract_features(body, labelled.x), labelled.y)
+    return {"score": 100 * classifier.score(extract_features(body, test.x), test.y)}
+
+
+@lru_cache(maxsize=1)
+def _random_label_model():
+    """Train a source model on labels that mean nothing: the control for 'is it what the source knew?'."""
+    from tl_helpers.models import small_cnn
+    from tl_helpers.training import fit_transfer
+
+    data = _street("photo", "source", "family")
+    shuffled = dataclasses.replace(data, y=np.random.default_rng(0).permutation(data.y))
+    model = small_cnn((28, 28, 1), len(data.label_names), seed=0)
+    fit_transfer(model, shuffled, strategy="scratch", learning_rate=2e-3, updates=1500, batch_size=64, seed=0)
+    return model
+
+
+# ---------------------------------------------------------------- one after the other
+
+
+def task_fine_tuning(arm, budget, seed, *, rate=None, split="test"):
+    """Five families of garments → three kinds of shoe, in the same photographs.
+
+    Parameters
+    ----------
+    arm : {"scratch", "scratch_longer", "fine_tuning", "linear_probing", "regression", "fine_tuning_random_source"}
+        ``"regression"`` is logistic regression on the source's features; ``"fine_tuning_random_source"`` starts from a
+        source that was trained on shuffled labels.
+    budget : int
+        Labels per class.
+    seed : int
+    rate : float, optional
+    split : {"validation", "test"}
+
+    Returns
+    -------
+    dict
+        ``score``: accuracy in %.
+    """
+    labelled = sample_budget(_street("photo", "target", "shoe"), budget, seed=seed)
+    test = _street("photo", split, "shoe")
+    if arm == "regression":
+        return _features_and_regression(labelled, test, "street_families")
+    return _train_and_test(arm, _body(arm, "street_families", seed), labelled, test, rate=rate, seed=seed)
+
+
+def domain_adaptation(arm, budget, seed, *, rate=None, split="test"):
+    """Garments in photographs → the same garments in line drawings, or (arms with ``xray``) in x-rays.
+
+    Parameters
+    ----------
+    arm : str
+        ``"scratch"``, ``"scratch_longer"``, ``"fine_tuning"``, ``"linear_probing"``, ``"regression"``;
+        ``"scratch_xray"`` and ``"fine_tuning_xray"``.
+    budget, seed, rate, split
+        As for :func:`task_fine_tuning`.
+
+    Returns
+    -------
+    dict
+        ``score``: accuracy in %.
+    """
+    view = "xray" if arm.endswith("_xray") else "sketch"
+    labelled = sample_budget(_street(view, "target"), budget, seed=seed)
+    if arm == "regression":
+        return _features_and_regression(labelled, _street(view, split), "street_garments")
+    return _train_and_test(
+        arm, _body(arm, "street_garments", seed), labelled, _street(view, split), rate=rate, seed=seed
+    )
+
+
+def _detect(arm, scenes, test, *, rate, seed):
+    """Train a detector of one object and return the row: mean overlap and the share found."""
+    from tl_helpers.models import (
+        adapt_input,
+        add_box_head,
+        body_of,
+        box_iou,
+        box_loss,
+        decode_boxes,
+        encode_boxes,
+        load_source_model,
+        small_cnn_body,
+    )
+    from tl_helpers.training import fit_transfer
+
+    strategy = arm.split("_longer")[0].removesuffix("_xray")
+    if strategy == "scratch":
+        body = small_cnn_body((56, 56, 1), seed=seed)
+    else:
+        body = adapt_input(body_of(load_source_model("street_garments")), (56, 56, 1))
+    model = add_box_head(body, seed=seed)
+    settings = {"learning_rate": rate, "updates": _updates(arm), "batch_size": 16, "seed": seed, "loss": box_loss}
+    fit_transfer(model, (scenes.x, encode_boxes(scenes.boxes, grid=7, cell=8)), strategy=strategy, **settings)
+    overlap = box_iou(decode_boxes(model.predict(test.x, batch_size=250, verbose=0), cell=8), test.boxes)
+    return _row(arm, rate, 100 * overlap.mean()) | {"hit_rate": 100 * (overlap > 0.5).mean()}
+
+
+def task_adaptation(arm, budget, seed, *, rate=None, split="test"):
+    """A classifier of garments → a box around the sneaker among other shoes.
+
+    Parameters
+    ----------
+    arm : {"scratch", "scratch_longer", "fine_tuning", "linear_probing"}
+    budget : int
+        Labelled scenes.
+    seed, rate, split
+        As for :func:`task_fine_tuning`.
+
+    Returns
+    -------
+    dict
+        ``score``: mean intersection over union in %; ``hit_rate``: boxes with more than half, in %.
+    """
+    scenes = load_street_scenes("photo", "target", n=budget, seed=seed)
+    return _detect(arm, scenes, _test_scenes("photo", split, "sneaker", "shoe"), rate=rate, seed=seed)
+
+
+@lru_cache(maxsize=4)
+def _test_scenes(view, split, target, distractors):
+    return load_street_scenes(view, split, n=500, seed=0, target=target, distractors=distractors)
+
+
+def modality_transfer(arm, budget, seed, *, rate=None, split="test"):
+    """A classifier of garments → find the digit 3 among other digits, or (``xray``) the sneaker in x-rays.
+
+    There are no validation digits: rates are chosen on scenes of the pool that a source model would have had.
+
+    Parameters
+    ----------
+    arm : {"scratch", "scratch_longer", "fine_tuning", "linear_probing", "scratch_xray", "fine_tuning_xray"}
+    budget, seed, rate, split
+        As for :func:`task_adaptation`.
+
+    Returns
+    -------
+    dict
+        As for :func:`task_adaptation`.
+    """
+    if arm.endswith("_xray"):
+        view, target, distractors = "xray", "sneaker", "shoe"
+    else:
+        view, target, distractors = "photo", "3", "digit"
+        split = {"validation": "source"}.get(split, split)
+    scenes = load_street_scenes(view, "target", n=budget, seed=seed, target=target, distractors=distractors)
+    return _detect(arm, scenes, _test_scenes(view, split, target, distractors), rate=rate, seed=seed)
+
+
+# ---------------------------------------------------------------- both at once
+
+SCRAPED = 1500
+
+
+def dataset_merging(arm, budget, seed, *, rate=None, split="test"):
+    """Own labelled garments, and 1,500 scraped thumbnails of 14 × 14 pixels, of whose labels some are wrong.
+
+    Parameters
+    ----------
+    arm : {"own", "own_longer", "merged_0", "merged_30", "merged_70"}
+        Own pictures alone, or thrown together with thumbnails of whose labels so many per cent are wrong.
+    budget : int
+        Own labels per class.
+    seed, rate, split
+        As for :func:`task_fine_tuning`.
+
+    Returns
+    -------
+    dict
+        ``score``: accuracy in % on own pictures.
+    """
+    from tl_helpers.models import small_cnn
+    from tl_helpers.training import accuracy, fit_transfer
+
+    own = sample_budget(_street("photo", "target"), budget, seed=seed)
+    x, y = own.x, own.y
+    if arm.startswith("merged"):
+        scraped = with_wrong_labels(_scraped(seed), int(arm.split("_")[1]) / 100, seed=seed)
+        x, y = np.concatenate([x, scraped.x]), np.concatenate([y, scraped.y])
+    model = small_cnn((28, 28, 1), 10, head="flatten", seed=seed)
+    fit_transfer(model, (x, y), strategy="scratch", learning_rate=rate, updates=_updates(arm), seed=seed)
+    return _row(arm, rate, 100 * accuracy(model, _street("photo", split)))
+
+
+def _scraped(seed):
+    """Draw garments of the source pool, halved in size and blown up again."""
+    pool = _street("photo", "source")
+    data = pool.subset(np.random.default_rng(seed).permutation(len(pool))[:SCRAPED])
+    small = data.x.reshape(len(data), 14, 2, 14, 2, 1).mean(axis=(2, 4))
+    x = small.round().astype("uint8").repeat(2, axis=1).repeat(2, axis=2).reshape(len(data), 28, 28, 1)
+    return dataclasses.replace(data, x=x)
+
+
+@lru_cache(maxsize=1)
+def _two_digit_collections():
+    """Return both collections, 28 × 28: name → split → (x, y). Digits of 8 × 8 come with scikit-learn (UCI, 1998)."""
+    from scipy import ndimage
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    x = ndimage.zoom(x.reshape(-1, 8, 8) * (255 / 16), (1, 3.5, 3.5), order=1)
+    x, y = np.clip(x.round(), 0, 255).astype("uint8")[..., None], y.astype("int64")
+    order = np.random.default_rng(0).permutation(len(x))
+    parts = {"train": order[:1000], "validation": order[1000:1300], "test": order[1300:]}
+    large = {"train": "source", "validation": "target", "test": "test"}
+    large = {part: _street("plain", pool, "digit") for part, pool in large.items()}
+    return {
+        "8 x 8": {part: (x[rows], y[rows]) for part, rows in parts.items()},
+        "28 x 28": {part: (data.x, data.y) for part, data in large.items()},
+    }
+
+
+def weight_sharing(arm, budget, seed, *, rate=None, split="test"):
+    """Digits from two collections: one network for both, or one for each.
+
+    Parameters
+    ----------
+    arm : {"separate", "separate_longer", "shared", "own_stems"}
+        ``"own_stems"`` shares all but the first layer: each collection comes in a channel of its own.
+    budget : int
+        Labels per class and collection.
+    seed, rate, split
+        As for :func:`task_fine_tuning`.
+
+    Returns
+    -------
+    dict
+        ``score``: accuracy in %, the mean of both collections.
+    """
+    from tl_helpers.models import small_cnn
+    from tl_helpers.training import accuracy, fit_transfer
+
+    train, test = {}, {}
+    for number, (name, parts) in enumerate(_two_digit_collections().items()):
+        x, y = parts["train"]
+        order = np.random.default_rng([seed, number]).permutation(len(y))
+        rows = np.concatenate([order[y[order] == digit][:budget] for digit in range(10)])
+        train[name], test[name] = (x[rows], y[rows]), parts[split]
+    if arm == "own_stems":
+        for pairs in (train, test):
+            for number, name in enumerate(pairs):
+                x = np.zeros((*pairs[name][0].shape[:3], 2), "uint8")
+                x[..., number] = pairs[name][0][..., 0]
+                pairs[name] = x, pairs[name][1]
+    settings = {"strategy": "scratch", "learning_rate": rate, "updates": _updates(arm), "seed": seed}
+    scores = []
+    if arm.startswith("separate"):
+        for name, data in train.items():
+            model = small_cnn((28, 28, 1), 10, head="flatten", seed=seed)
+            fit_transfer(model, data, **settings)
+            scores.append(100 * accuracy(model, test[name]))
+    else:
+        both = tuple(np.concatenate(parts) for parts in zip(*train.values(), strict=True))
+        model = small_cnn(both[0].shape[1:], 10, head="flatten", seed=seed)
+        fit_transfer(model, both, **settings)
+        scores = [100 * accuracy(model, test[name]) for name in test]
+    return _row(arm, rate, float(np.mean(scores))) | {f"accuracy {n}": s for n, s in zip(train, scores, strict=True)}
+
+
+def multi_task(arm, budget, seed, *, rate=None, split="test"):
+    """Which shoe, where, and which pixels: one trunk for all three questions, or a network for each.
+
+    Parameters
+    ----------
+    arm : {"class", "class_longer", "box", "mask", "joint", "joint_mask_0.1"}
+        A network for one question; or one for all, in the last with a tenth of the weight on the mask.
+    budget : int
+        Labelled scenes.
+    seed, rate, split
+        As for :func:`task_fine_tuning`.
+
+    Returns
+    -------
+    dict
+        ``score``: accuracy in % of the class, or for ``"box"`` and ``"mask"`` the mean overlap in %; and as far as the
+        arm answers them ``class``, ``box`` and ``mask``.
+    """
+    from tl_helpers.models import small_cnn_body
+    from tl_helpers.multitask import add_scene_heads, measure_scenes, scene_loss, scene_targets
+    from tl_helpers.training import fit_transfer
+
+    scenes = load_street_scenes("photo", "target", n=budget, seed=seed, target="shoes", distractors="garment")
+    test = _test_scenes("photo", split, "shoes", "garment")
+    asked = arm.removesuffix("_longer")
+    weights = {"class": 1.0, "box": 1.0, "mask": 0.1 if asked == "joint_mask_0.1" else 1.0}
+    if asked in weights:
+        weights = {task: float(task == asked) for task in weights}
+    model = add_scene_heads(small_cnn_body((56, 56, 1), seed=seed), 3, seed=seed)
+    settings = {"updates": _updates(arm), "batch_size": 16, "seed": seed, "loss": scene_loss(weights)}
+    fit_transfer(model, (scenes.x, scene_targets(scenes)), strategy="scratch", learning_rate=rate, **settings)
+    measured = {task: value for task, value in measure_scenes(model, test).items() if weights[task]}
+    return _row(arm, rate, measured[asked if asked in weights else "class"]) | measured
+
+
+def parallel_training(arm, budget, seed, *, rate=None, split="test"):
+    """Naming garments beside telling odd from even digits: two problems that share nothing but a trunk.
+
+    Parameters
+    ----------
+    arm : {"separate", "separate_longer", "parallel"}
+    budget : int
+        Labels per garment; of digits there are 500 in all.
+    seed, rate, split
+        As for :func:`task_fine_tuning`.
+
+    Returns
+    -------
+    dict
+        ``score``: accuracy in % of the garments.
+    """
+    from tl_helpers.models import small_cnn
+    from tl_helpers.training import accuracy, fit_transfer
+
+    garments = sample_budget(_street("photo", "target"), budget, seed=seed)
+    test, settings = _street("photo", split), {"updates": _updates(arm), "seed": seed, "learning_rate": rate}
+    if arm.startswith("separate"):
+        model = small_cnn((28, 28, 1), 10, head="flatten", seed=seed)
+        fit_transfer(model, garments, strategy="scratch", **settings)
+        return _row(arm, rate, 100 * accuracy(model, test))
+    digits = _street("photo", "source", "digit")
+    rows = np.random.default_rng(seed).permutation(len(digits))[:500]
+    x = np.concatenate([garments.x, digits.x[rows]])
+    # Labels 0…9 are garments, 10 and 11 even and odd; each picture is only asked its own question.
+    y = np.concatenate([garments.y, 10 + digits.y[rows] % 2])
+    model = small_cnn((28, 28, 1), 12, head="flatten", seed=seed)
+    fit_transfer(model, (x, y), strategy="scratch", loss=_own_question, **settings)
+    predicted = model.predict(test.x, batch_size=500, verbose=0)[:, :10].argmax(axis=1)
+    return _row(arm, rate, 100 * float((predicted == test.y).mean()))
+
+
+def _own_question(target, output):
+    """Cross-entropy among the ten garments for a garment, among the two parities for a digit."""
+    import keras
+    from keras import ops
+
+    is_digit = ops.cast(ops.expand_dims(target, -1) >= 10, output.dtype)
+    asked = ops.concatenate([0 * output[:, :10] + is_digit, 0 * output[:, 10:] + 1 - is_digit], axis=-1)
+    return keras.losses.sparse_categorical_crossentropy(target, output - 1e4 * asked, from_logits=True)
+
+
+# ---------------------------------------------------------------- what stands against what
+
+# Route → the comparison that its gain is read from: treatment, baseline, and the baseline with more patience.
+COMPARISONS = {
+    "Task Fine-Tuning": ("fine_tuning", "scratch", "scratch_longer"),
+    "Domain Adaptation": ("fine_tuning", "scratch", "scratch_longer"),
+    "Task Adaptation": ("fine_tuning", "scratch", "scratch_longer"),
+    "Modality Transfer": ("fine_tuning", "scratch", "scratch_longer"),
+    "Dataset Merging": ("merged_0", "own", "own_longer"),
+    "Weight Sharing": ("shared", "separate", "separate_longer"),
+    "Multi-Task Learning": ("joint", "class", "class_longer"),
+    "Parallel Training": ("parallel", "separate", "separate_longer"),
+}
