@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tl_helpers import models
-from tl_helpers.models import Backbone, box_iou, box_loss, decode_boxes, encode_boxes
+from tl_helpers.models import Backbone, box_ap50, box_iou, box_loss, decode_boxes, encode_boxes, mask_iou, mask_loss
 
 GREY = (28, 28, 1)
 
@@ -202,6 +202,14 @@ def test_decode_boxes_in_a_map_that_is_not_square_and_with_a_negative_size():
     np.testing.assert_array_equal(decode_boxes(output, 10), [[25, 2.5, 25, 22.5]])
 
 
+def test_decode_boxes_can_say_how_sure_it_is():
+    output = np.zeros((2, 2, 2, 5), "float32")
+    output[0, 1, 0] = [np.log(7), 0.5, 0.5, 1, 1]  # probabilities .7, .1, .1, .1
+    boxes, confidences = decode_boxes(output, 8, confidence=True)
+    np.testing.assert_allclose(confidences, [0.7, 0.25], rtol=1e-6)
+    np.testing.assert_array_equal(boxes, decode_boxes(output, 8))
+
+
 def test_box_iou_by_hand():
     a = [[0, 0, 2, 2], [0, 0, 2, 2], [0, 0, 2, 2], [0, 0, 2, 2], [1, 1, 1, 1]]
     b = [[0, 0, 2, 2], [1, 0, 3, 2], [0, 0, 1, 1], [2, 2, 4, 4], [1, 1, 1, 1]]
@@ -221,6 +229,56 @@ def test_box_iou_is_symmetric_and_does_not_mind_shift_or_scale(a, b, shift, scal
     np.testing.assert_allclose(box_iou(b, a), iou, atol=1e-12)
     np.testing.assert_allclose(box_iou(a * scale + shift, b * scale + shift), iou, atol=1e-6)
     np.testing.assert_allclose(box_iou(a, a), 1, atol=1e-9)
+
+
+def test_box_ap50_by_hand():
+    boxes = np.tile([[0, 0, 10, 10]], (4, 1))
+    found = boxes.copy()
+    found[[1, 3]] += 50
+    # The surest first: right, wrong, right, wrong. Precision 1 up to recall 1/4 (26 of the 101 recalls), then 2/3 up to
+    # recall 1/2 (25 more), and nothing beyond.
+    assert box_ap50(found, [0.9, 0.8, 0.7, 0.6], boxes) == pytest.approx((26 + 25 * 2 / 3) / 101, rel=1e-12)
+    # The two right ones first: precision 1 up to recall 1/2. Last: precision 1/3 at recall 1/4, then 1/2 at 1/2.
+    assert box_ap50(found, [4, 2, 3, 1], boxes) == pytest.approx(51 / 101, rel=1e-12)
+    assert box_ap50(found, [1, 4, 2, 3], boxes) == pytest.approx(51 / 2 / 101, rel=1e-12)
+    # Of equals, the first comes first: this is the first case again.
+    assert box_ap50(found, np.zeros(4), boxes) == pytest.approx((26 + 25 * 2 / 3) / 101, rel=1e-12)
+
+
+@pytest.mark.parametrize(("right_edge", "expected"), [(5, 1), (4.99, 0), (20, 1), (20.01, 0)])
+def test_box_ap50_counts_an_overlap_of_exactly_half(right_edge, expected):
+    assert box_ap50([[0, 0, right_edge, 10]], [0.3], [[0, 0, 10, 10]]) == expected
+
+
+def test_box_ap50_agrees_with_the_coco_tools():
+    # The expected figure is of pycocotools 2.0.11, for these 40 boxes as one category in 40 images.
+    random = np.random.default_rng(5)
+    corner, size = random.uniform(0, 50, (40, 2)), random.uniform(20, 40, (40, 2))
+    boxes = np.concatenate([corner, corner + size], axis=1)
+    found, confidences = boxes + random.normal(0, 6, boxes.shape), random.integers(0, 10, 40) / 10
+    assert box_ap50(found, confidences, boxes) == pytest.approx(0.4207920792079208, rel=1e-9)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 9)), min_size=1, max_size=30))
+def test_box_ap50_minds_only_the_order_and_is_best_when_the_right_ones_come_first(detections):
+    right, confidences = (np.array(each) for each in zip(*detections, strict=True))
+    boxes = np.tile([[0, 0, 10, 10]], (len(right), 1))
+    found = boxes + 50 * ~right[:, None]
+    ap = box_ap50(found, confidences, boxes)
+    assert box_ap50(found, confidences**3 - 100.0, boxes) == ap
+    # With them first, precision is 1 up to the recall that is reached.
+    best = (100 * right.sum() // len(right) + 1) / 101 if right.any() else 0
+    assert box_ap50(found, right.astype(int), boxes) == pytest.approx(best, rel=1e-12)
+    assert 0 <= ap <= best + 1e-12
+
+
+def test_box_ap50_refuses_what_has_no_order():
+    with pytest.raises(ValueError, match=r"found and boxes must be \(n, 4\)"):
+        box_ap50(np.zeros((2, 4)), [0.5], np.zeros((2, 4)))
+    with pytest.raises(ValueError, match="n at least 1"):
+        box_ap50(np.zeros((0, 4)), [], np.zeros((0, 4)))
+    with pytest.raises(ValueError, match="NaN"):
+        box_ap50(np.zeros((1, 4)), [np.nan], np.zeros((1, 4)))
 
 
 def test_box_loss_by_hand():
@@ -252,3 +310,59 @@ def test_box_loss_trains_a_detector():
     detector.compile(keras.optimizers.Adam(3e-3), loss=box_loss)
     detector.fit(np.tile(x, (60, 1, 1, 1)), np.tile(encode_boxes(boxes, 4, 7), (60, 1)), batch_size=16, verbose=0)
     assert box_iou(boxes, decode_boxes(detector.predict(x, verbose=0), 7)).mean() > 0.5
+
+
+# ---------------------------------------------------------------- masks
+
+
+def test_a_mask_head_lays_each_cells_patch_where_the_cell_is():
+    segmenter = models.add_mask_head(identity_backbone((2, 3, 1)), seed=0)
+    assert segmenter.output.shape == (None, 2, 3)
+    image = keras.Input((4, 6, 1))
+    cells = keras.layers.AveragePooling2D(2)(image)
+    segmenter = models.add_mask_head(Backbone(keras.Model(image, cells), "pooled", "x", {}), seed=0)
+    kernel, _ = segmenter.get_layer("head").get_weights()
+    segmenter.get_layer("head").set_weights([np.ones_like(kernel), np.float32([0.1, 0.2, 0.3, 0.4])])
+    x = np.kron([[1, 2, 3], [4, 5, 6]], np.ones((2, 2)))
+    patch = np.tile([[0.1, 0.2], [0.3, 0.4]], (2, 3))
+    np.testing.assert_allclose(segmenter(x[None, ..., None])[0], x + patch, rtol=1e-6)
+
+
+def test_a_mask_head_needs_whole_cells():
+    with pytest.raises(ValueError, match="28 × 30 pixels cannot be divided into 4 × 4 whole cells"):
+        models.add_mask_head(models.small_cnn_body((28, 30, 1), seed=0), seed=0)
+
+
+def test_heads_can_be_named_so_that_several_fit_on_one_body():
+    body = models.small_cnn_body((56, 56, 1), seed=0)
+    heads = [
+        models.add_class_head(body, 3, seed=0, name="head_class"),
+        models.add_box_head(body, seed=0, name="head_box"),
+        models.add_mask_head(body, seed=0, name="head_mask"),
+    ]
+    joint = keras.Model(body.model.input, [head.output for head in heads])
+    assert [output.shape for output in joint.output] == [(None, 3), (None, 7, 7, 5), (None, 56, 56)]
+    assert {layer.name for layer in joint.layers if layer.weights} == {
+        *body.stages,
+        "head_class",
+        "head_box",
+        "head_mask",
+    }
+
+
+def test_mask_loss_by_hand():
+    # ln 2 where nothing is known; ln(1 + 1/e³) where logit 3 is right, ln(1 + e³) where it is wrong.
+    output = np.float32([[[0, 3], [3, -3]]])
+    target = np.float32([[[1, 1], [0, 0]]])
+    expected = (np.log(2) + 2 * np.log(1 + np.exp(-3)) + np.log(1 + np.exp(3))) / 4
+    np.testing.assert_allclose(mask_loss(target, output), [expected], rtol=1e-6)
+    assert np.isfinite(mask_loss(target, output * 1e4)).all()
+
+
+def test_mask_iou_by_hand():
+    a = np.zeros((4, 2, 2), bool)
+    b = np.zeros((4, 2, 2), bool)
+    a[0, 0], b[0, :, 0] = True, True  # one of three pixels in common
+    a[1], b[1] = True, True
+    a[2, 0, 0], b[2, 1, 1] = True, True
+    np.testing.assert_allclose(mask_iou(a, b), [1 / 3, 1, 0, 1])
