@@ -184,6 +184,28 @@ def freeze_shoes(arm, budget, seed, *, rate=None, split="test"):
     return _fit_arm(arm, labelled, load_street("photo", split, labels="shoe"), "street_families", rate=rate, seed=seed)
 
 
+def freeze_rates(arm, budget, seed, *, rate=None, split="test"):
+    """How much does the learning rate matter? As :func:`freeze_sketches` with 20 labels, at a given rate.
+
+    Parameters
+    ----------
+    arm : str
+        As for :func:`freeze_sketches`.
+    budget : float
+        The learning rate: nothing is tuned here.
+    seed : int
+    rate : None
+    split : {"validation", "test"}
+
+    Returns
+    -------
+    dict
+    """
+    del rate
+    row = freeze_sketches(arm, 20, seed, rate=budget, split=split)
+    return {name: value for name, value in row.items() if name != "learning_rate"}
+
+
 WRONG = 0.3
 
 

@@ -46,6 +46,7 @@ from tl_helpers.freezing_studies import (
     SWEEP_LAYERS,
     backbone_depth,
     freeze_noisy_shoes,
+    freeze_rates,
     freeze_shoes,
     freeze_sketches,
     freezing_sweep,
@@ -626,7 +627,6 @@ STUDIES = {
         budgets=(2, 20, 200),
         seeds=SEEDS,
         tuned=FREEZING_ARMS,
-        rates=RATES[:4],
         tuning_seeds=(100,),
     ),
     "freeze_shoes": Study(
@@ -637,6 +637,13 @@ STUDIES = {
         tuned=FREEZING_ARMS,
         rates=RATES[:4],
         tuning_seeds=(100,),
+    ),
+    "freeze_rates": Study(
+        freeze_rates,
+        arms=("scratch", "none", "conv4", "lp_ft", "gradual_unfreezing", "discriminative"),
+        budgets=RATES,
+        seeds=SEEDS[:5],
+        budget_unit="learning rate",
     ),
     "freeze_noisy_shoes": Study(
         freeze_noisy_shoes,
