@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import warnings
 import zipfile
 from dataclasses import asdict, dataclass
@@ -11,7 +12,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from tl_helpers.files import atomic_path
-from tl_helpers.graph import leaves_of
+from tl_helpers.graph import describe, leaves_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +60,9 @@ def run_key(model, phases, settings, batch_size, seed, *data):
         "loss": named or (loss and [type(loss).__name__, loss.get_config()]),
         "batch_size": batch_size,
         "seed": seed,
-        "layers": [[layer.name, [list(weight.shape) for weight in layer.weights]] for layer in leaves_of(model)],
+        "network": describe(model),
+        # Without the numbers that Keras appends to a name which it has given before.
+        "names": [re.sub(r"_\d+$", "", layer.name) for layer in leaves_of(model)],
         "data": [[[str(array.dtype), array.shape] for array in pair] if pair else None for pair in data],
     }
     digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
@@ -99,13 +102,13 @@ def read_checkpoint(path, key):
             ]
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         warnings.warn(f"{path} is damaged ({error}); the run starts at its beginning.", stacklevel=3)
         return None
     if about["key"] != key:
         raise ValueError(
-            f"{path} belongs to another run: model, starting weights, data or settings differ. To start this run, delete "
-            f"the file or give another one to resume."
+            f"{path} belongs to another run: model, starting weights, data or settings differ. To start this run, "
+            f"delete the file or give another one to resume."
         )
     return Checkpoint(histories, [tuple(note) for note in about["notes"]], tuple(about["seconds"]), values)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,11 +22,14 @@ class Node:
         Identities of the symbolic tensors it reads.
     outputs : tuple of keras.KerasTensor
         The symbolic tensors it makes.
+    arguments : tuple
+        Positional and named arguments of the call.
     """
 
     layer: keras.Layer
     inputs: tuple[int, ...]
     outputs: tuple
+    arguments: tuple
 
 
 def nodes_of(model):
@@ -65,7 +69,8 @@ def nodes_of(model):
         pending.pop()
         if (id(history[0]), index) not in placed:
             placed.add((id(operation), index))
-            order.append(Node(operation, tuple(id(t) for t in node.input_tensors), tuple(node.outputs)))
+            arguments = node.arguments.args, node.arguments.kwargs
+            order.append(Node(operation, tuple(id(t) for t in node.input_tensors), tuple(node.outputs), arguments))
     return order
 
 
@@ -94,6 +99,47 @@ def leaves_of(model):
         elif isinstance(layer, keras.Layer):
             leaves.append(layer)
     return list(dict.fromkeys(leaves))
+
+
+def describe(model):
+    """Say what a model computes, apart from its weights: its layers, their settings, how they are wired.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A functional or a built sequential model.
+
+    Returns
+    -------
+    list
+        The same for two models that compute the same way, whatever their layers are called; ready for ``json.dumps``
+        with ``default=str``.
+    """
+    import keras
+
+    position, described = {}, []
+    for number, node in enumerate(nodes_of(model)):
+        position.update({id(tensor): [number, index] for index, tensor in enumerate(node.outputs)})
+        if isinstance(node.layer, keras.Model):
+            settings = describe(node.layer)
+        else:
+            config = node.layer.get_config() if hasattr(node.layer, "get_config") else {}
+            settings = {name: value for name, value in config.items() if name not in ("name", "trainable")}
+        # What a call is given besides tensors: the 2 in `x / 2` is no setting of the division.
+        constants = keras.tree.map_structure(_constant, node.arguments)
+        described.append([type(node.layer).__name__, settings, [position[tensor] for tensor in node.inputs], constants])
+    return described
+
+
+def _constant(value):
+    import keras
+
+    if isinstance(value, keras.KerasTensor):
+        return None
+    if hasattr(value, "shape"):
+        array = keras.ops.convert_to_numpy(value)
+        return [str(array.dtype), array.shape, hashlib.sha256(array.tobytes()).hexdigest()]
+    return value
 
 
 def belongs(name, stage):

@@ -1,0 +1,375 @@
+"""Features are found again only where everything that decides them is the same; nothing on a disk can spoil them."""
+
+import errno
+import io
+import json
+import os
+import random
+import warnings
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from tl_helpers import features
+from tl_helpers.features import extract_features, probe, run_once
+from tl_helpers.graph import belongs, describe, stage_of
+from tl_helpers.models import Backbone, load_backbone, small_cnn, small_cnn_body
+
+X = np.random.default_rng(0).integers(0, 256, (7, 28, 28, 1), "uint8")
+
+
+@pytest.fixture
+def body():
+    return small_cnn_body((28, 28, 1), seed=0)
+
+
+def forbid_running(monkeypatch):
+    def fail(*_, **__):
+        raise AssertionError("The network was run.")
+
+    monkeypatch.setattr(features, "make_forward", fail)
+
+
+# ---------------------------------------------------------------- what they are
+
+
+def test_features_are_the_mean_over_positions(body):
+    got = extract_features(body, X, batch_size=3)
+    assert got.dtype == np.float32 and got.shape == (7, 64)
+    np.testing.assert_allclose(got, np.asarray(body.model(X)).mean(axis=(1, 2)), atol=1e-6)
+    np.testing.assert_array_equal(got, extract_features(body.model, X, batch_size=3))
+
+
+@pytest.mark.parametrize(("stage", "width"), [("conv1", 16), ("conv2", 32), ("conv3", 64)])
+def test_features_of_a_stage(body, stage, width):
+    inner = keras.Model(body.model.input, body.model.get_layer(stage).output)
+    got = extract_features(body, X, stage=stage)
+    assert got.shape == (7, width)
+    np.testing.assert_allclose(got, np.asarray(inner(X)).mean(axis=(1, 2)), atol=1e-6)
+
+
+def test_stages_of_the_shipped_backbone_are_the_ends_of_its_blocks():
+    backbone = load_backbone(size=32, weights=None)
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), "uint8")
+    inner = keras.Model(backbone.model.input, backbone.model.get_layer("block2b_add").output)
+    by_stage = extract_features(backbone, images, stage="block2")
+    np.testing.assert_allclose(by_stage, np.asarray(inner(images)).mean(axis=(1, 2)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(by_stage, extract_features(backbone.model, images, stage="block2"))
+
+
+def test_features_that_are_vectors_are_left_as_they_are():
+    model = small_cnn((28, 28, 1), 3, seed=0)
+    np.testing.assert_allclose(extract_features(model, X), model(X), atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 5, 7, 100])
+def test_batches_of_any_size_give_all_rows_in_order(body, batch_size):
+    got = extract_features(body, X, batch_size=batch_size)
+    np.testing.assert_allclose(got, extract_features(body, X, batch_size=7), atol=1e-5)
+
+
+def test_an_unknown_stage_and_no_images_are_errors(body):
+    with pytest.raises(ValueError, match=r"no layer or stage 'conv9'\. Its stages with weights: conv1, conv2, conv3"):
+        extract_features(body, X, stage="conv9")
+    with pytest.raises(ValueError, match="There are no inputs"):
+        extract_features(body, X[:0])
+
+
+def test_features_are_read_only(body, tmp_path):
+    for cache in (None, {}, tmp_path, tmp_path):
+        with pytest.raises(ValueError, match="read-only"):
+            extract_features(body, X, cache=cache)[0, 0] = 1
+
+
+# ---------------------------------------------------------------- found again
+
+
+def test_a_dict_and_a_folder_keep_them(body, tmp_path, monkeypatch):
+    kept, folder = {}, tmp_path / "new" / "folder"
+    first = extract_features(body, X, cache=kept)
+    on_disk = extract_features(body, X, cache=folder)
+    np.testing.assert_array_equal(first, on_disk)
+    assert len(kept) == 1 and len(list(folder.iterdir())) == 1
+    # Another object with the same layers and weights, under other names, is the same network.
+    forbid_running(monkeypatch)
+    twin = small_cnn_body((28, 28, 1), seed=0)
+    for number, layer in enumerate(twin.model.layers):
+        layer.name, layer.trainable = f"other{number}", False
+    assert extract_features(twin, X.copy(), cache=kept) is first
+    np.testing.assert_array_equal(extract_features(twin, X.copy(), cache=str(folder)), first)
+    with pytest.raises(AssertionError, match="The network was run"):
+        extract_features(body, X, stage="conv3", cache=folder)
+
+
+def test_the_file_is_a_plain_array(body, tmp_path):
+    got = extract_features(body, X, cache=tmp_path)
+    (path,) = tmp_path.iterdir()
+    assert path.suffix == ".npz"
+    with np.load(path, allow_pickle=False) as archive:
+        np.testing.assert_array_equal(archive["outputs"], got)
+
+
+def network(*, scale=1 / 255, offset=0.0, padding="same", dilation=1, join=layers.Add, swap=False, power=1.0):
+    """A small network of which each setting can be varied while its weights and its shapes stay."""
+    image = keras.Input((8, 8, 2))
+    x = layers.Rescaling(scale, offset=offset)(image)
+    start = keras.initializers.HeUniform(seed=1)
+    x = layers.Conv2D(2, 3, padding="same", dilation_rate=dilation, kernel_initializer=start)(x)
+    padded = layers.MaxPooling2D(2, 1, padding="same")(x) if padding == "max" else x
+    pair = [padded, layers.ReLU()(x)]
+    if swap:
+        pair.reverse()
+    return keras.Model(image, join()(pair) / power)
+
+
+IMAGES = np.random.default_rng(1).integers(1, 256, (4, 8, 8, 2), "uint8")
+
+
+def key_of(model, x=IMAGES, batch_size=4, training=False):
+    """Return the key under which outputs are kept, without running the network."""
+    kept = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "make_forward", lambda *_, **__: lambda *_: np.zeros(1))
+        run_once(model, x, batch_size=batch_size, training=training, cache=kept)
+    return next(iter(kept))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scale": 1 / 256},
+        {"offset": -1.0},
+        {"dilation": 2},
+        {"padding": "max"},
+        {"join": layers.Subtract},
+        {"join": layers.Subtract, "swap": True},
+        {"power": 2.0},
+    ],
+)
+def test_another_preprocessing_or_architecture_is_computed_anew(change):
+    assert key_of(network()) == key_of(network())
+    other = network(**change)
+    assert key_of(other) != key_of(network())
+    assert (np.asarray(other(IMAGES)) != np.asarray(network()(IMAGES))).any()
+
+
+def test_an_order_of_inputs_counts():
+    assert key_of(network(join=layers.Subtract)) != key_of(network(join=layers.Subtract, swap=True))
+
+
+@pytest.mark.parametrize("value", [3.0, np.float32([1, 2]), np.float32([2, 1])])
+def test_constants_of_an_operation_count(value):
+    def model(constant):
+        image = keras.Input((8, 8, 2))
+        return keras.Model(image, image * constant)
+
+    assert key_of(model(value)) == key_of(model(value)) != key_of(model(np.float32([1, 1])))
+    assert key_of(model(value)) != key_of(model(2.0))
+
+
+def test_a_nested_network_counts_with_all_it_holds_but_its_names():
+    def model(inner):
+        image = keras.Input((8, 8, 2))
+        return keras.Model(image, inner(image))
+
+    assert key_of(model(network())) == key_of(model(network()))
+    assert key_of(model(network())) != key_of(model(network(power=2.0)))
+    assert key_of(model(network())) != key_of(model(network(scale=1 / 256)))
+
+
+def test_weights_statistics_images_and_batches_count():
+    image = keras.Input((8, 8, 2))
+    model = keras.Model(image, layers.BatchNormalization()(layers.Conv2D(2, 3)(image)))
+    original = key_of(model)
+    assert key_of(model) == original
+    for weight in model.weights:
+        before = weight.numpy()
+        value = before.copy()
+        value.flat[0] = np.nextafter(value.flat[0], np.float32(9))
+        weight.assign(value)
+        assert key_of(model) != original
+        weight.assign(before)
+    images = IMAGES.copy()
+    images[-1, -1, -1, -1] ^= 1
+    for other in (images, IMAGES[:3], IMAGES[::-1], IMAGES.astype("float32")):
+        assert key_of(model, other) != original
+    assert key_of(model, batch_size=2) != original
+    assert key_of(model, training=True) != original
+
+
+def test_descriptions_can_be_written_as_text():
+    image = keras.Input((8, 8, 2))
+    description = json.loads(json.dumps(describe(keras.Model(image, layers.Rescaling(0.5)(image) * np.float32(2)))))
+    assert [kind for kind, *_ in description] == ["InputLayer", "Rescaling", "Multiply"]
+    assert description[1][1]["scale"] == 0.5
+    assert [wires for _, _, wires, _ in description] == [[], [[0, 0]], [[1, 0]]]
+
+
+# ---------------------------------------------------------------- damage
+
+
+def entry(body, folder):
+    expected = extract_features(body, X, cache=folder)
+    (path,) = folder.iterdir()
+    return expected, path
+
+
+@pytest.mark.parametrize("damage", ["empty", "torn", "noise", "flipped", "pickle", "folder"])
+def test_a_damaged_entry_is_reported_and_computed_anew(body, tmp_path, damage):
+    expected, path = entry(body, tmp_path)
+    content = path.read_bytes()
+    if damage == "pickle":
+        buffer = io.BytesIO()
+        np.savez(buffer, outputs=np.array([{"a": 1}], dtype=object))
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 1
+    path.unlink()
+    if damage == "folder":
+        path.mkdir()
+    else:
+        new = {"empty": b"", "torn": content[:-30], "noise": os.urandom(300), "flipped": flipped}
+        path.write_bytes(buffer.getvalue() if damage == "pickle" else new[damage])
+    with pytest.warns(UserWarning, match=rf"The cached features in .*{path.name} are damaged.*they are computed anew"):
+        np.testing.assert_array_equal(extract_features(body, X, cache=tmp_path), expected)
+    if damage != "folder":
+        assert path.read_bytes() == content or np.load(path)["outputs"].tobytes() == expected.tobytes()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            extract_features(body, X, cache=tmp_path)
+
+
+def test_an_entry_of_another_shape_is_computed_anew(body, tmp_path):
+    expected, path = entry(body, tmp_path)
+    for wrong in (expected[:3], expected[:, :5], expected[None], np.float32(1)):
+        np.savez(path, outputs=wrong)
+        with pytest.warns(UserWarning, match="wrong shape; they are computed anew"):
+            np.testing.assert_array_equal(extract_features(body, X, cache=tmp_path), expected)
+
+
+def test_no_damage_of_a_byte_is_an_error_or_goes_unseen(tmp_path):
+    path, expected = tmp_path / "entry.npz", np.arange(12, dtype="float32").reshape(3, 4)
+    np.savez(path, outputs=expected)
+    content = path.read_bytes()
+    generator, seen = random.Random(0), 0
+    for place in range(len(content)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << generator.randrange(8)
+        path.write_bytes(damaged)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            got = features._read(path, (3, 4))
+        told = [each for each in caught if "computed anew" in str(each.message)]
+        assert len(told) == (got is None)  # NumPy may say more
+        assert got is None or (got == expected).all()
+        seen += got is None
+    assert seen > len(content) / 2
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
+def test_a_full_disk_and_a_read_only_folder_cost_a_warning(body, tmp_path, monkeypatch, number):
+    def fail(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    expected = extract_features(body, X)
+    monkeypatch.setattr(np, "savez", fail)
+    with pytest.warns(UserWarning, match=rf"could not be kept in .*\({os.strerror(number)}\).*choose another folder"):
+        np.testing.assert_array_equal(extract_features(body, X, cache=tmp_path), expected)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_costs_a_warning(body, tmp_path):
+    (tmp_path / "file").write_text("not a folder", encoding="utf-8")
+    with pytest.warns(UserWarning) as caught:
+        got = extract_features(body, X, cache=tmp_path / "file")
+    assert any("could not be kept in" in str(each.message) for each in caught)
+    np.testing.assert_array_equal(got, extract_features(body, X))
+
+
+def test_an_interruption_while_writing_leaves_no_entry(body, tmp_path, monkeypatch):
+    def half(path, outputs):
+        with open(path, "wb") as file:
+            file.write(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", half)
+        with pytest.raises(KeyboardInterrupt):
+            extract_features(body, X, cache=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        extract_features(body, X, cache=tmp_path)
+
+
+# ---------------------------------------------------------------- names of stages
+
+
+@pytest.mark.parametrize(
+    ("name", "stage"),
+    [
+        ("block5c_add", "block5"),
+        ("conv2_block1_out", "conv2"),
+        ("block_1_expand", "block_1"),
+        ("head_pool", "head"),
+        ("head", "head"),
+        ("conv4", "conv4"),
+        ("7", "7"),
+    ],
+)
+def test_stages_that_names_suggest(name, stage):
+    assert stage_of(name) == stage
+    assert belongs(name, stage)
+
+
+def test_stages_are_told_apart_by_their_whole_number():
+    assert belongs("block5a_add", "block5") and belongs("block5", "block5")
+    assert not belongs("block51_add", "block5") and not belongs("myblock5", "block5")
+
+
+# ---------------------------------------------------------------- probe
+
+
+def test_probe_learns_what_can_be_learned_and_nothing_from_noise():
+    generator = np.random.default_rng(0)
+    y = generator.integers(0, 3, 300)
+    noise = generator.normal(size=(300, 5))
+    signal = 100 * np.eye(3)[y] + 1e-3 * generator.normal(size=(300, 3)) + 1e4
+    assert probe(signal[:200], y[:200]).score(signal[200:], y[200:]) == 1
+    assert probe(noise[:200], y[:200]).score(noise[200:], y[200:]) < 0.5
+    # Standardised: neither scale nor offset of a feature matters.
+    np.testing.assert_allclose(
+        probe(noise, y).predict_proba(noise), probe(7 * noise - 3, y).predict_proba(7 * noise - 3), atol=1e-6
+    )
+
+
+def test_probe_is_weaker_the_smaller_c_is():
+    generator = np.random.default_rng(0)
+    x, y = generator.normal(size=(40, 30)), np.arange(40) % 2
+    assert probe(x, y, C=100).score(x, y) == 1
+    confidence = [np.abs(probe(x, y, C=c).decision_function(x)).max() for c in (1e-4, 0.05, 10)]
+    assert confidence == sorted(confidence)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (np.zeros((4, 3)), np.zeros(5), r"must be \(n, d\) and y \(n,\); they are \(4, 3\) and \(5,\)"),
+        (np.zeros((4, 2, 2, 3)), np.arange(4), r"they are \(4, 2, 2, 3\) and \(4,\)"),
+        (np.zeros((4, 3)), np.zeros((4, 1)), r"\(4, 3\) and \(4, 1\)"),
+        (np.zeros((4, 3)), np.ones(4), "All labels are the same"),
+    ],
+)
+def test_probe_refuses_what_does_not_fit(x, y, message):
+    with pytest.raises(ValueError, match=message):
+        probe(x, y)
+
+
+def test_a_backbone_is_asked_for_the_layer_of_its_stage():
+    image = keras.Input((8, 8, 2))
+    model = keras.Model(image, layers.ReLU(name="b")(layers.Rescaling(-1.0, name="a")(image)))
+    backbone = Backbone(model, "mine", "-x", {"early": "a", "late": "b"})
+    got = extract_features(backbone, IMAGES, stage="early")
+    np.testing.assert_allclose(got, -IMAGES.mean(axis=(1, 2)), rtol=1e-5)
+    assert not extract_features(backbone, IMAGES, stage="late").any()
