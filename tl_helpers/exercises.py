@@ -149,6 +149,61 @@ EXERCISES = {
             "There the frozen body was far behind.",
         ),
     ),
+    "02-field": Exercise(
+        answer="block4",
+        feedback={
+            "block3": "Close: its field is large, but still smaller than a picture of 96 pixels.",
+            "conv_head": "Its field is larger, true, but is it the first?",
+            "block5": "Its field is larger, true, but is it the first?",
+        },
+        why="From there on a single position could see everything; what it mostly uses is the middle.",
+        hints=(
+            "Read the first row of the table from left to right.",
+            "Compare each number with the side of a picture.",
+            "It is a block, behind the third.",
+        ),
+    ),
+    "02-scenes": Exercise(
+        answer="family",
+        feedback={
+            "chance": "A guesser who knows nothing is easily beaten, also by one who recognises things only.",
+            "pixels": "Pixels know neither thing nor surroundings; beating them does not say which was seen.",
+            "random weights": "They show what training was worth, not what was recognised.",
+        },
+        why="It is all that recognising the thing alone could give; only what lies above comes from the surroundings.",
+        hints=(
+            "Which rival explanation is to be ruled out?",
+            "That the network sees the thing, not what surrounds it.",
+            "Who is told the thing, and nothing else?",
+        ),
+    ),
+    "02-noise": Exercise(
+        answer=0.25,
+        feedback={
+            0.5: "That is the value for 100 pictures.",
+            0.75: "Closer to n / (n + p); look again at which of the two stands above.",
+            0.33: "Mind the n + p below: not p / n, but p / (n + p).",
+        },
+        why="sqrt(100 · 100 / (400 · 400)): more pictures make the bias smaller, and features larger.",
+        hints=(
+            "Put n = 300 and p = q = 100 into the formula.",
+            "With p = q the root goes away: p / (n + p).",
+            "100 / 400.",
+        ),
+    ),
+    "02-preprocessing": Exercise(
+        answer="in the model",
+        feedback={
+            "in the notebook": "Whoever loads the model elsewhere has to know, and to remember.",
+            "in the data": "Then the data fit one model only, and the next user prepares them once more.",
+        },
+        why="As its first layer it is saved and loaded with the weights, and pictures go in as they are stored.",
+        hints=(
+            "Who needs to know the right form?",
+            "What travels along when a model is passed on?",
+            "It is the place where the course's own models have it.",
+        ),
+    ),
 }
 
 
