@@ -17,9 +17,7 @@ from dataclasses import dataclass
 from tl_helpers.fingerprint import fingerprint, qualified_name
 from tl_helpers.run_log import SYNC_SECONDS, Memory, RunLog
 from tl_helpers.runs import AXES, MEASURED, pack, plain_value, revive, task_key
-
-# A grid that was started before `_serve` moved starts its workers by this name.
-from tl_helpers.workers import Client, Workers, _serve  # noqa: F401
+from tl_helpers.workers import Client, Workers
 
 # When nothing has succeeded and so many runs have failed, the rest would fail as well.
 HOPELESS = 5

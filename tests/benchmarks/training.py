@@ -27,7 +27,7 @@ RATE = 1e-3
 SEED = 0
 EPOCHS = {"head": 10, "blocks": 8}
 # Over how many more epochs the kit's cost per later epoch is averaged: one alone is too short to be timed.
-LATER = 100
+LATER = 200
 # Which stage is the last frozen one.
 CUTS = {"last-1-block": "block6", "last-2-blocks": "block5", "last-3-blocks": "block4"}
 TARGETS = {"head": 8.0, "head-later-epoch": 25.0, "last-1-block": 2.2, "last-2-blocks": 2.0, "last-3-blocks": 1.6}
@@ -149,6 +149,9 @@ def train_with_kit(upto, epochs, data, cache="auto"):
 @cache
 def warm_up():
     """Train both ways on a few images, untimed: the first of them would pay for what TensorFlow sets up only once."""
+    import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")  # each trial traces its model anew, which TensorFlow warns of
     x, y = pictures()[0][0][:BATCH], np.arange(BATCH) % classes()
     for train in (train_with_keras, train_with_kit):
         train("block6", 1, ((x, y), (x, y)))
