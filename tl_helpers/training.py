@@ -33,7 +33,8 @@ __all__ = [
 STRATEGIES = ("scratch", "linear_probing", "fine_tuning", "lp_ft", "gradual_unfreezing")
 # Above this, keeping the frozen part's output in memory would cost more than it saves.
 _MEMORY_LIMIT = 2 * 2**30
-_VALIDATION_BATCH = 256
+# Of validation, at most: with more images at a time, a backbone's activations no longer fit the processor's cache.
+_VALIDATION_BATCH = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +176,8 @@ def fit_transfer(
         raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, not {strategy!r}.")
     if (upto is not None or factors is not None) and strategy in ("scratch", "linear_probing"):
         raise ValueError(f"upto and factors are for fine-tuning; strategy {strategy!r} fixes by itself what moves.")
-    if batch_size < 1 or validations < 1 or seed < 0 or not learning_rate > 0 or not (head_learning_rate or 1) > 0:
+    rates = [learning_rate] if head_learning_rate is None else [learning_rate, head_learning_rate]
+    if batch_size < 1 or validations < 1 or seed < 0 or not all(rate > 0 for rate in rates):
         raise ValueError(
             "batch_size and validations must be at least 1, learning rates above 0, seed at least 0; they are "
             f"{batch_size}, {validations}, {learning_rate}, {head_learning_rate} and {seed}."
@@ -317,7 +319,7 @@ def _run_phase(model, data, held_out, rows, phase, settings, bar):
         done += len(losses)
         bar.update(len(losses))
         if held_out and done in stops:
-            output = forward(held_out[0], _VALIDATION_BATCH)
+            output = forward(held_out[0], _validation_batch(held_out))
             value = float(loss(held_out[1], output))
             right = _share_right(output, held_out[1]) if settings["loss"] is None else np.nan
             columns["validation_loss"][done - 1], columns["validation_accuracy"][done - 1] = value, right
@@ -350,12 +352,21 @@ def _cut_off(model, data, held_out, rows, cache):
     forward, new_rows = make_forward(prefix, training=True), np.searchsorted(used, rows).astype("int32")
     x = run_once(prefix, data[0][used], batch_size=rows.shape[1], training=True, cache=kept, forward=forward)
     if held_out:
-        held_out = run_once(prefix, held_out[0], batch_size=_VALIDATION_BATCH, cache=kept), held_out[1]
+        # Still layers of the kinds that are known do the same in training and in use, so one function serves for both.
+        same = {"training": True, "forward": forward} if cut.exact else {}
+        size = _validation_batch(held_out)
+        held_out = run_once(prefix, held_out[0], batch_size=size, cache=kept, **same), held_out[1]
     # At some sizes the last bits of an image's output depend on its place in the batch. The first batch tells.
     exact = cut.exact and rows.shape[1] > 1 and np.array_equal(forward(data[0][rows[0]], rows.shape[1]), x[new_rows[0]])
     equal = "bit for bit" if exact else "to about 1e-5"
     note = f"The frozen part, up to {cut.layer!r}, was run once; the weights equal those of running it always, {equal}."
     return suffix, (x, data[1][used]), held_out, new_rows, (True, note)
+
+
+def _validation_batch(held_out):
+    """Return a batch size that divides the validation data into nearly equal parts."""
+    n = len(held_out[0])
+    return -(-n // -(-n // _VALIDATION_BATCH))
 
 
 def _explain_divergence(x, y, update, learning_rate):
