@@ -101,7 +101,7 @@ def _frozen_layers(model):
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             frozen |= _frozen_layers(layer)
-        elif not layer.trainable:
+        elif not layer.trainable or _is_silenced(layer):  # spatial dropout is saved without its `trainable`
             frozen.add(layer)
     return frozen
 
@@ -156,11 +156,15 @@ def _silence(layer):
             setattr(layer, name, 0.0)
 
 
+def _is_silenced(layer):
+    return isinstance(getattr(layer, "seed", None), dict) and "silenced" in layer.seed
+
+
 def _restore(layer):
     import keras
 
     for name in _strengths(layer):
-        if isinstance(layer.seed, dict) and "silenced" in layer.seed:
+        if _is_silenced(layer):
             setattr(layer, name, layer.seed["silenced"])
             layer.seed = layer.seed["seed"]
             if name in ("rate", "stddev") and not hasattr(layer, "seed_generator"):
@@ -300,7 +304,8 @@ def discriminative_optimizer(model, learning_rate, factors, *, optimizer="adam")
     """Make an optimizer that gives each stage of a model its own learning rate (Howard and Ruder 2018, section 3.2).
 
     The rate is scaled, not the gradient: under Adam a scaled gradient moves the weights just as far. It trains this
-    model, and should not be saved with it (``model.save(path, include_optimizer=False)``): make it anew after loading.
+    model and no other: load a saved model without it (``keras.models.load_model(path, compile=False)``, since Keras
+    saves what a model was compiled with in any case), and make it anew.
 
     Parameters
     ----------
