@@ -75,6 +75,8 @@ def draw_new_weights(model, seed):
             config = {key: with_seeds(value) for key, value in config.items()}
             if str(config.get("module", "")).endswith("initializers") and "seed" in config.get("config", {}):
                 config["config"]["seed"] = int(np.random.default_rng([seed, next(drawn)]).integers(2**31))
+            if "seed" in config and config["seed"] is None:
+                config["seed"] = 0  # a dropout layer would draw one from Python's own random numbers
             return config
         return [with_seeds(value) for value in config] if isinstance(config, (list, tuple)) else config
 
