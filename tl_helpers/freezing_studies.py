@@ -299,7 +299,7 @@ def _fit_arm(arm, labelled, test, source, *, rate, seed):
 
 # ---------------------------------------------------------------- a real backbone
 
-BACKBONE_SIZE = 96
+BACKBONE_SIZE, BACKBONE_UPDATES = 96, 100
 BACKBONE_CUTS = {"last 1 block": "block6", "last 2 blocks": "block5", "last 3 blocks": "block4"}
 
 
@@ -345,11 +345,11 @@ def backbone_depth(arm, budget, seed, *, rate=None, split="test"):
     settings = {"strategy": "linear_probing"} if arm == "head" else {"strategy": "fine_tuning"}
     if arm in BACKBONE_CUTS:
         settings["upto"] = backbone.stages[BACKBONE_CUTS[arm]]
-    fit = fit_transfer(model, labelled, learning_rate=rate, updates=150, seed=seed, **settings)
+    fit = fit_transfer(model, labelled, learning_rate=rate, updates=BACKBONE_UPDATES, seed=seed, **settings)
     return {
         "score": 100 * accuracy(model, test),
         "learning_rate": rate,
-        "updates": 150,
+        "updates": BACKBONE_UPDATES,
         "train_seconds": round(fit.cpu_seconds, 3),
         "trainable": sum(int(np.prod(weight.shape)) for weight in model.trainable_variables),
     }
