@@ -200,13 +200,13 @@ def feature_figure(peaks, maps, pictures, *, stage, channel, picture):
     figure = plt.figure(figsize=(10, 2.9), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1.15, 1))
     shown, answered = left.subplots(1, 2)
-    shown.imshow(pictures.x[picture])
+    shown.imshow(np.squeeze(pictures.x[picture]), cmap="gray", vmin=0, vmax=255)
     shown.set_title(name, fontsize=9)
     answered.imshow(answers, cmap="magma")
     answered.set_title(f"{stage}, channel {channel}", fontsize=9)
     right.suptitle("what excites it most", fontsize=9)
     for axis, patch in zip(right.subplots(2, 4).flat, patches, strict=True):
-        axis.imshow(patch, interpolation="nearest")
+        axis.imshow(np.squeeze(patch), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axis.set_axis_off()
     for axis in (shown, answered):
         axis.set_axis_off()

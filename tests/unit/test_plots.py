@@ -96,3 +96,53 @@ def test_showing_closes_the_figure_and_puts_words_beside_it(monkeypatch):
 def test_neighbouring_colours_differ_in_grey_as_well():
     luminance = [np.dot(to_rgb(colour), [0.2126, 0.7152, 0.0722]) for colour in plots.PALETTE]
     assert min(abs(a - b) for a, b in itertools.pairwise(luminance)) > 0.05
+
+
+def test_picture_rows_name_their_rows_and_keep_each_picture():
+    rows = [np.full((3, 4, 4, 3), 10, "uint8"), np.full((2, 6, 6, 1), 20, "uint8")]
+    figure = plots.picture_rows(rows, ["first", "second"], title="t", headings=["a", "b", "c"])
+    axes = np.array(figure.axes).reshape(2, 3)
+    assert [line[0].get_ylabel() for line in axes] == ["first", "second"]
+    assert [axis.get_title() for axis in axes[0]] == ["a", "b", "c"]
+    assert [len(axis.images) for axis in axes.flat] == [1, 1, 1, 1, 1, 0]
+    np.testing.assert_array_equal(axes[1, 0].images[0].get_array(), np.full((6, 6), 20))
+
+
+def test_panels_draw_each_line_in_its_panel_in_the_order_asked_for():
+    rows = [(p, line, x, 10 * n) for p in "PQ" for line in "ab" for n, x in enumerate(("deep", "shallow"))]
+    table = pd.DataFrame(rows, columns=["panel", "line", "at", "mean"])
+    table = table.assign(low=table["mean"] - 1, high=table["mean"] + 1, n=10)
+    settings = {"names": {"b": "B", "a": "A"}, "xlabel": "x", "ylabel": "y", "title": "t"}
+    levels = {"chance": {"P": 25, "Q": 50}}
+    figure = plots.panels(table, x="at", order=("shallow", "deep"), levels=levels, **settings)
+    first, second, empty = figure.axes
+    assert [axis.get_title(loc="left") for axis in (first, second)] == ["P", "Q"]
+    assert first.lines[0].get_ydata().tolist() == [10, 0]
+    assert [axis.lines[2].get_ydata()[0] for axis in (first, second)] == [25, 50]
+    legend = empty.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["B", "A", "chance"]
+    assert legend.get_title().get_text() == "n = 10 runs per point"
+
+
+def test_full_panels_have_their_legend_below():
+    rows = [(p, "a", "x", 1.0) for p in "PQR"]
+    table = pd.DataFrame(rows, columns=["panel", "line", "at", "mean"]).assign(low=0.0, high=2.0, n=4)
+    figure = plots.panels(table, x="at", order=["x"], names={"a": "A"}, xlabel="", ylabel="", title="")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["A"]
+
+
+def test_dots_stand_at_the_means_in_the_order_of_the_table():
+    rows = [("second", "a", 5.0), ("first", "a", 7.0), ("second", "b", 6.0), ("first", "b", 8.0)]
+    table = pd.DataFrame(rows, columns=["task", "arm", "mean"])
+    table = table.assign(low=table["mean"] - 1, high=table["mean"] + 2, n=10)
+    marks = {"second": 1.0, "first": 2.0}
+    figure = plots.dots(table, row="task", names={"a": "A", "b": "B"}, xlabel="x", title="t", marks=marks)
+    axis = figure.axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["second", "first"]
+    for container, expected in zip(axis.containers, ([5, 7], [6, 8]), strict=True):
+        assert container[0].get_xdata().tolist() == expected
+        assert [round(height) for height in container[0].get_ydata()] == [0, 1]
+    (first, *_), *_ = axis.containers[0][2][0].get_segments()
+    assert first[0] == 4.0 and axis.containers[0][2][0].get_segments()[0][1][0] == 7.0
+    assert axis.lines[-1].get_xdata().tolist() == [1.0, 2.0]
+    assert "chance" in [text.get_text() for text in axis.get_legend().get_texts()]

@@ -1,10 +1,16 @@
 """Explorers show what their figures say, follow their controls, and survive what goes wrong."""
 
+import dataclasses
+
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
 from tl_helpers import widgets
+from tl_helpers.datasets import load_street
+from tl_helpers.feature_maps import activation_maps, find_peaks, strongest_patches
 from tl_helpers.freezing_studies import DEPTHS, FREEZING_TARGETS
+from tl_helpers.models import small_cnn_body
 from tl_helpers.provenance import load_study
 
 
@@ -29,7 +35,11 @@ def test_the_words_below_the_figure_are_the_stored_ones(target):
 
 @pytest.mark.parametrize(
     ("target", "depth", "labels", "words"),
-    [("hats", "conv1", 20, "target must be"), ("shoes", "conv9", 20, "depth must be"), ("shoes", "conv1", 21, "labels")],
+    [
+        ("hats", "conv1", 20, "target must be"),
+        ("shoes", "conv9", 20, "depth must be"),
+        ("shoes", "conv1", 21, "labels"),
+    ],
 )
 def test_what_was_not_run_cannot_be_drawn(target, depth, labels, words):
     with pytest.raises(ValueError, match=words):
@@ -83,3 +93,57 @@ def test_a_failed_run_is_told_and_leaves_the_button_usable(freezing, monkeypatch
 
 def test_where_widgets_cannot_be_shown_it_says_what_to_do(freezing):
     assert "open this notebook in JupyterLab" in freezing._repr_mimebundle_()["text/plain"]
+
+
+# ---------------------------------------------------------------- what a channel looks for
+
+
+@pytest.fixture(scope="module")
+def seen():
+    """Return peaks, maps and pictures of a small network: one that answers to brightness in channel 0."""
+    body = small_cnn_body((28, 28, 1), seed=0)
+    data = load_street("photo", "test", n=12)
+    pictures = dataclasses.replace(data.subset(range(3)), texts=np.array(["hat", "shoe", "bag"]))
+    return find_peaks(body, data.x), activation_maps(body, pictures.x), pictures
+
+
+def test_a_feature_figure_shows_the_picture_its_map_and_the_strongest_patches(seen):
+    peaks, maps, pictures = seen
+    figure, words = widgets.feature_figure(*seen, stage="conv2", channel=5, picture=1)
+    shown, answered, *patches = [axis.images[0].get_array() for part in figure.subfigs for axis in part.axes]
+    np.testing.assert_array_equal(np.squeeze(shown), np.squeeze(pictures.x[1]))
+    np.testing.assert_array_equal(answered, maps["conv2"][1, :, :, 5])
+    np.testing.assert_array_equal(
+        [np.squeeze(patch) for patch in patches], np.squeeze(strongest_patches(peaks, "conv2", 5)[0])
+    )
+    assert "channel 5 of 0…31, on “shoe”: 7 × 7 answers" in words
+    plt.close(figure)
+
+
+def test_the_feature_explorer_draws_what_the_figure_says_and_follows_its_controls(seen):
+    explorer = widgets.feature_explorer(*seen, stage="conv4", channel=60)
+    assert explorer.message.value == widgets.feature_figure(*seen, stage="conv4", channel=60, picture=0)[1]
+    before = explorer.picture.value
+    explorer.subject.value = 2
+    assert "“bag”" in explorer.message.value and explorer.picture.value != before
+    explorer.stage.value = "conv1"
+    assert explorer.channel.max == 15 and "conv1, channel 15 of 0…15" in explorer.message.value
+    explorer.stage.value = "conv3"
+    assert explorer.channel.max == 63
+    explorer.channel.value = 40
+    assert "conv3, channel 40 of 0…63" in explorer.message.value
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ({"stage": "conv9"}, "stage must be"),
+        ({"channel": 16}, "channels 0…15"),
+        ({"picture": 3}, "pictures 0…2"),
+        ({"picture": -1}, "pictures 0…2"),
+    ],
+)
+def test_a_channel_or_picture_that_is_not_there_is_named(seen, choice, words):
+    with pytest.raises(ValueError, match=words):
+        widgets.feature_figure(*seen, **({"stage": "conv1", "channel": 0, "picture": 0} | choice))
