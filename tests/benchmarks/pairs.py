@@ -77,8 +77,8 @@ def make_row(name, baseline, ours, *, identical, target=None, **more):
         Seconds of each trial; the smallest counts, since other programs can only add to it.
     identical : bool or None
         Whether results agree bit for bit; None where they need not.
-    target : float, optional
-        The ratio to reach.
+    target : float or str, optional
+        The ratio to reach; or words, where `more` says under ``met`` whether it is.
     **more
         Further columns for the file.
 
@@ -96,7 +96,7 @@ def make_row(name, baseline, ours, *, identical, target=None, **more):
         "ratio": round(float(ratio), 2),
         "identical": identical,
         "target": target,
-        "met": None if target is None else bool(ratio >= target),
+        "met": bool(ratio >= target) if isinstance(target, float) else None,
         "trials": {"baseline": np.round(baseline, 4).tolist(), "ours": np.round(ours, 4).tolist()},
     }
     return row | more

@@ -55,6 +55,7 @@ def test_the_fastest_trial_counts():
     assert row["trials"] == {"baseline": [6.0, 5.0], "ours": [2.5, 4.0]}
     assert make_row("head", [5.0], [2.6], identical=True, target=2.0)["met"] is False
     assert make_row("head", [5.0], [2.6], identical=None)["met"] is None
+    assert make_row("grid-overhead", [1.0], [7.0], identical=True, target="< 2 ms", met=True)["met"] is True
 
 
 def test_the_file_holds_what_is_printed(tmp_path, capsys):
