@@ -138,7 +138,7 @@ def _problem(entries, rest):
     """Say what disturbs the frozen part before its end, if anything does."""
     import keras
 
-    if not any(_weights(node.layer) and not _moves(node.layer) for node in rest):
+    if not any(_weights(leaf) and not _moves(leaf) for node in rest for leaf in _leaves(node.layer)):
         return ""
     for layer in entries:
         random = live_random_layers(layer)
