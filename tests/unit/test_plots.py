@@ -142,7 +142,7 @@ def test_dots_stand_at_the_means_in_the_order_of_the_table():
     for container, expected in zip(axis.containers, ([5, 7], [6, 8]), strict=True):
         assert container[0].get_xdata().tolist() == expected
         assert [round(height) for height in container[0].get_ydata()] == [0, 1]
-    (first, *_), *_ = axis.containers[0][2][0].get_segments()
-    assert first[0] == 4.0 and axis.containers[0][2][0].get_segments()[0][1][0] == 7.0
+    (start, end), *_ = axis.containers[0][2][0].get_segments()
+    assert (start[0], end[0]) == (4.0, 7.0)
     assert axis.lines[-1].get_xdata().tolist() == [1.0, 2.0]
     assert "chance" in [text.get_text() for text in axis.get_legend().get_texts()]
