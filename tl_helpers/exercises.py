@@ -163,6 +163,19 @@ EXERCISES = {
             "It is a block, behind the third.",
         ),
     ),
+    "02-depth": Exercise(
+        answer="block3",
+        feedback={
+            "stem": "It sees three pixels at a time: enough for a colour, not for a line or a shade.",
+            "conv_head": "It was trained to call a cat a cat in any style: it overlooks what you look for.",
+        },
+        why="Style is line, texture and shading: more than single pixels, less than things.",
+        hints=(
+            "Look at the panel about style.",
+            "The best place is where textures and curves are known, and things are not yet.",
+            "It is the stage that you compared with the last one.",
+        ),
+    ),
     "02-scenes": Exercise(
         answer="family",
         feedback={
