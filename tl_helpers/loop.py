@@ -10,6 +10,8 @@ import time
 
 import numpy as np
 
+from tl_helpers.weights import put_back, snapshot
+
 # Seconds of work between two looks at the clock, the keyboard's interrupt and the progress bar.
 _CHUNK_SECONDS = 0.25
 
@@ -88,27 +90,87 @@ def make_steps(model, x, y, loss, optimizer, batch_size):
     optimizer.build(variables)
     x, y = tf.constant(x), tf.constant(y)
 
-    def update(number, losses, rows):
-        batch = rows[number]
+    def update(batch):
         with tf.GradientTape() as tape:
             value = loss(tf.gather(y, batch), model(tf.gather(x, batch), training=True))
             for extra in model.losses:
                 value += tf.reduce_sum(extra)
         gradients = tape.gradient(value, [variable.value for variable in variables])
         optimizer.apply(gradients, variables)
-        return number + 1, losses.write(number, value)
+        return value
+
+    return repeat_update(update, (batch_size,))
+
+
+def repeat_update(update, shape):
+    """Build the function that makes one update after another, many per call.
+
+    Parameters
+    ----------
+    update : callable
+        From the rows of one batch, an integer tensor of `shape`, to its loss, a scalar tensor. It changes the model.
+    shape : tuple of int
+
+    Returns
+    -------
+    callable
+        From rows ``(k, *shape)`` to the losses ``(k,)``.
+    """
+    import tensorflow as tf
 
     def steps(rows):
         count = tf.shape(rows)[0]
-        losses = tf.TensorArray("float32", count)
         _, losses = tf.while_loop(
-            lambda number, _: number < count, lambda number, losses: update(number, losses, rows), (0, losses)
+            lambda number, _: number < count,
+            lambda number, losses: (number + 1, losses.write(number, update(rows[number]))),
+            (0, tf.TensorArray("float32", count)),
         )
         return losses.stack()
 
     traced = tf.function(steps, autograph=False, jit_compile=False)
-    concrete = traced.get_concrete_function(tf.TensorSpec((None, batch_size), "int32"))
+    concrete = traced.get_concrete_function(tf.TensorSpec((None, *shape), "int32"))
     return lambda rows: concrete(tf.constant(rows)).numpy()
+
+
+def run_updates(model, update, rows, *, name):
+    """Make updates of one's own, with a progress bar. An interruption leaves the model with the weights it had got.
+
+    Parameters
+    ----------
+    model : keras.Model
+    update : callable
+        See :func:`repeat_update`.
+    rows : numpy.ndarray
+        ``(k, …)``: the rows of each batch.
+    name : str
+        Words beside the bar.
+
+    Returns
+    -------
+    numpy.ndarray
+        Losses, ``(k,)``.
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss stops being a finite number. The model's weights are then as before.
+    """
+    from tqdm.auto import tqdm
+
+    before, losses = snapshot(model), []
+    steps = repeat_update(update, rows.shape[1:])
+    with tqdm(total=len(rows), desc=name, unit="update", leave=False, delay=1) as bar:
+        for part in run_steps(steps, rows, [len(rows)]):
+            if not np.isfinite(part).all():
+                put_back(model, before)
+                number = sum(map(len, losses)) + 1 + int(np.argmin(np.isfinite(part)))
+                raise FloatingPointError(
+                    f"The loss stopped being a finite number at update {number}: the learning rate or a loss's weight "
+                    f"is too high for this model and data. Try a tenth of it."
+                )
+            losses.append(part)
+            bar.update(len(part))
+    return np.concatenate(losses)
 
 
 def run_steps(steps, rows, stops):
