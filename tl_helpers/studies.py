@@ -656,10 +656,10 @@ STUDIES = {
     "backbone_depth": Study(
         backbone_depth,
         arms=("logistic regression", "head", *BACKBONE_CUTS),
-        budgets=(5, 20),
+        budgets=(20,),
         seeds=SEEDS[:6],
         tuned=("head", *BACKBONE_CUTS),
-        rates=RATES[:4],
+        rates=RATES[1:4],
         tuning_seeds=(100,),
     ),
     "route_task_fine_tuning": _route(
