@@ -652,6 +652,7 @@ STUDIES = {
         seeds=SEEDS,
         tuned=("scratch", *DEPTHS),
         rates=(3e-5, 1e-4, *RATES[:3]),
+        tuning_seeds=(100, 101),
     ),
     "backbone_depth": Study(
         backbone_depth,
