@@ -1,0 +1,54 @@
+"""Every route's experiment runs, compares what it says it does, and gives all arms the same updates."""
+
+import numpy as np
+import pytest
+
+from tl_helpers import route_studies
+from tl_helpers.datasets import load_street
+from tl_helpers.routes import ROUTES
+from tl_helpers.studies import ROUTE_STUDIES
+
+
+@pytest.fixture(autouse=True)
+def few_updates(monkeypatch):
+    monkeypatch.setattr(route_studies, "UPDATES", 3)
+
+
+def test_every_route_has_its_study_and_its_comparison():
+    assert [route.study for route in ROUTES] == list(ROUTE_STUDIES)
+    assert [route.name for route in ROUTES] == list(route_studies.COMPARISONS)
+    for study, comparison in zip(ROUTE_STUDIES.values(), route_studies.COMPARISONS.values(), strict=True):
+        assert set(comparison) <= set(study.tuned) and len(study.budgets) == 5 and len(study.seeds) >= 5
+
+
+@pytest.mark.parametrize("name", ROUTE_STUDIES)
+def test_treatment_and_baseline_run_with_the_same_updates(name):
+    study = ROUTE_STUDIES[name]
+    route = next(route for route in ROUTES if route.study == name)
+    treatment, baseline, patient = route_studies.COMPARISONS[route.name]
+    rows = [study.function(arm, study.budgets[0], 0, rate=1e-3, split="test") for arm in (treatment, baseline)]
+    for row in rows:
+        assert 0 <= row["score"] <= 100 and row["updates"] == 3 and row["learning_rate"] == 1e-3
+    assert patient == f"{baseline}_longer" and route_studies._updates(patient) == 12
+
+
+def test_scraped_thumbnails_have_lost_their_detail():
+    scraped = route_studies._scraped(0)
+    assert scraped.x.shape == (route_studies.SCRAPED, 28, 28, 1)
+    blocks = scraped.x.reshape(-1, 14, 2, 14, 2)
+    assert (blocks == blocks[:, :, :1, :, :1]).all()
+    assert not set(scraped.ids) & set(load_street("photo", "target").ids)
+
+
+def test_a_garment_is_asked_for_garments_and_a_digit_for_parity():
+    import keras
+
+    logits = np.zeros((2, 12), "float32")
+    loss = keras.ops.convert_to_numpy(route_studies._own_question(np.array([3, 11]), logits))
+    np.testing.assert_allclose(loss, [np.log(10), np.log(2)], rtol=1e-5)
+
+
+def test_the_two_collections_of_digits_are_apart_and_complete():
+    for parts in route_studies._two_digit_collections().values():
+        for x, y in parts.values():
+            assert x.shape[1:] == (28, 28, 1) and x.dtype == "uint8" and set(y) == set(range(10))
