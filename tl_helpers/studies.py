@@ -65,6 +65,7 @@ from tl_helpers.route_studies import (
 )
 
 RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+FEWER_RATES = RATES[1:4]
 WORK = Path(".tl_cache/studies")
 
 
@@ -561,6 +562,7 @@ STUDIES = {
         budgets=(5, 20, 40),
         seeds=SEEDS,
         tuned=("scratch", "scratch_longer"),
+        rates=FEWER_RATES,
         tuning_seeds=(100, 101),
     ),
     "street_labels": Study(
@@ -576,6 +578,7 @@ STUDIES = {
         budgets=(40, 100, 250, 600, 1500),
         seeds=SEEDS[:5],
         tuned=("scratch 20", "fine_tuning 20", "scratch 500", "fine_tuning 500"),
+        rates=FEWER_RATES,
         tuning_seeds=(100,),
         budget_unit="updates",
     ),
@@ -585,7 +588,8 @@ STUDIES = {
         budgets=(5, 20, 200),
         seeds=SEEDS,
         tuned=("scratch", "shrink", "sum_kernel"),
-        tuning_seeds=(100, 101),
+        rates=FEWER_RATES,
+        tuning_seeds=(100,),
     ),
     "photos_from_emoji": Study(
         photos_from_emoji,
@@ -617,7 +621,7 @@ STUDIES = {
         budgets=(0, *range(1, len(SWEEP_LAYERS) + 1)),
         seeds=SEEDS[:5],
         tuned=SWEEP_ARMS,
-        rates=RATES[1:4],
+        rates=FEWER_RATES,
         tuning_seeds=(100,),
         budget_unit="copied layers",
     ),
@@ -627,6 +631,7 @@ STUDIES = {
         budgets=(2, 20, 200),
         seeds=SEEDS,
         tuned=FREEZING_ARMS,
+        rates=RATES[:4],
         tuning_seeds=(100,),
     ),
     "freeze_shoes": Study(
@@ -660,7 +665,7 @@ STUDIES = {
         budgets=(20,),
         seeds=SEEDS[:6],
         tuned=("head", *BACKBONE_CUTS),
-        rates=RATES[1:4],
+        rates=FEWER_RATES,
         tuning_seeds=(100,),
     ),
     "layer_probes": Study(

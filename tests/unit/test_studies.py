@@ -28,6 +28,7 @@ def test_every_tuned_arm_has_its_own_rate_from_the_offer(name):
     expected = {f"{arm}/{budget}" for arm in study.tuned for budget in study.budgets}
     assert set(spec["rates"]) == expected and set(spec["rates"].values()) <= set(study.rates)
     assert not set(study.seeds) & set(study.tuning_seeds)
+    assert spec["rates_offered"] == (list(study.rates) if study.tuned else [])
     for arm, budget in ((arm, budget) for arm in study.tuned for budget in study.budgets):
         used = runs[(runs["arm"] == arm) & (runs["budget"] == budget)]["learning_rate"]
         assert set(used) == {spec["rates"][f"{arm}/{budget}"]}
