@@ -15,6 +15,7 @@ import numbers
 from dataclasses import dataclass
 
 from tl_helpers.fingerprint import fingerprint, qualified_name
+from tl_helpers.progress import progress_bar
 from tl_helpers.run_log import SYNC_SECONDS, Memory, RunLog
 from tl_helpers.runs import AXES, MEASURED, pack, plain_value, revive, task_key
 from tl_helpers.workers import Client, Workers
@@ -200,8 +201,6 @@ def _describe(value, digest):
 
 
 def _run_all(grid, tasks, workers, log):
-    from tqdm.auto import tqdm
-
     waiting = iter(tasks)
     failures, cause, on_their_way = [], None, 0
 
@@ -213,10 +212,8 @@ def _run_all(grid, tasks, workers, log):
         workers.submit(task)
         return 1
 
-    with tqdm(
-        total=len(grid.tasks), initial=len(grid.tasks) - len(tasks), desc=grid.name.rpartition(".")[2], unit="run",
-        leave=False, smoothing=0,
-    ) as bar:  # fmt: skip
+    done = len(grid.tasks) - len(tasks)
+    with progress_bar(len(grid.tasks), grid.name.rpartition(".")[2], "run", initial=done, smoothing=0) as bar:
         try:
             on_their_way += sum(submit_next() for _ in range(workers.count))
             while on_their_way:

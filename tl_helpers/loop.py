@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 
+from tl_helpers.progress import progress_bar
 from tl_helpers.weights import put_back, snapshot
 
 # Seconds of work between two looks at the clock, the keyboard's interrupt and the progress bar.
@@ -155,11 +156,9 @@ def run_updates(model, update, rows, *, name):
     FloatingPointError
         If the loss stops being a finite number. The model's weights are then as before.
     """
-    from tqdm.auto import tqdm
-
     before, losses = snapshot(model), []
     steps = repeat_update(update, rows.shape[1:])
-    with tqdm(total=len(rows), desc=name, unit="update", leave=False, delay=1) as bar:
+    with progress_bar(len(rows), name, "update", delay=1) as bar:
         for part in run_steps(steps, rows, [len(rows)]):
             if not np.isfinite(part).all():
                 put_back(model, before)
