@@ -39,6 +39,7 @@ def backbone_with(weights, size=SIZE):
     """
     import keras
 
+    from tl_helpers.loop import make_forward
     from tl_helpers.models import load_backbone
 
     if weights == "imagenet":
@@ -48,7 +49,8 @@ def backbone_with(weights, size=SIZE):
     norms = [layer for layer in backbone.model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     for layer in norms:
         layer.momentum = 0.0
-    backbone.model(load_emoji("noto", "all", size=size).x[::4][:200], training=True)
+    pictures = load_emoji("noto", "all", size=size).x[::4][:200]
+    make_forward(backbone.model, training=True)(pictures, batch_size=len(pictures))
     return backbone
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from tl_helpers import feature_studies as studies
 from tl_helpers.datasets import EMOJI_STYLES, load_photos
+from tl_helpers.provenance import load_study
 
 
 def one_hot(y):
@@ -161,3 +162,18 @@ def test_the_random_backbone_is_a_fair_one():
     trained = studies.backbone_with("imagenet").model.get_layer("stem_conv").get_weights()[0]
     random = studies.backbone_with("random").model.get_layer("stem_conv").get_weights()[0]
     assert np.abs(trained - random).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("study", "arm", "budget"),
+    [
+        ("feature_tasks", "pixels", "classification: groups of emoji"),
+        ("layer_probes", "pixels", "family in a photograph"),
+        ("network_similarity", "source, untrained", "conv4"),
+    ],
+)
+def test_stored_runs_come_out_again(study, arm, budget):
+    stored = load_study(study).set_index(["arm", "budget", "seed"]).loc[(arm, budget, 3)]
+    again = getattr(studies, study)(arm, budget, 3)
+    for name in again:
+        assert again[name] == pytest.approx(stored[name], abs=0.5)
