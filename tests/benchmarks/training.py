@@ -15,7 +15,7 @@ import numpy as np
 from tests.benchmarks.pairs import Outcome, are_identical, make_row, take_turns
 from tl_helpers.datasets import load_emoji
 from tl_helpers.features import extract_features, probe
-from tl_helpers.graph import leaves_of
+from tl_helpers.graph import layers_in, leaves_of
 from tl_helpers.loop import draw_batches
 from tl_helpers.models import add_class_head, load_backbone
 from tl_helpers.training import fit_transfer
@@ -28,8 +28,8 @@ SEED = 0
 EPOCHS = {"head": 10, "blocks": 8}
 # Over how many more epochs the kit's cost per later epoch is averaged: one alone is too short to be timed.
 LATER = 200
-# Which stage is the last frozen one.
-CUTS = {"last-1-block": "block6", "last-2-blocks": "block5", "last-3-blocks": "block4"}
+# The last frozen inverted residual block. (A stage holds up to four of them; block 7a is a stage of its own.)
+CUTS = {"last-1-block": "block6d", "last-2-blocks": "block6c", "last-3-blocks": "block6b"}
 TARGETS = {"head": 8.0, "head-later-epoch": 25.0, "last-1-block": 2.2, "last-2-blocks": 2.0, "last-3-blocks": 1.6}
 
 
@@ -101,7 +101,7 @@ def compile_and_fit(model, train, validation, epochs):
 
 
 def train_with_keras(upto, epochs, data):
-    """Train the head, and the base after the stage `upto` (None: only the head), the guide's way."""
+    """Train the head, and the base after the block `upto` (None: only the head), the guide's way."""
     import keras
 
     backbone = load_backbone(size=SIZE)
@@ -110,7 +110,7 @@ def train_with_keras(upto, epochs, data):
     base.trainable = False
     if upto is not None:
         base.trainable = True
-        last = base.layers.index(base.get_layer(backbone.stages[upto]))
+        last = base.layers.index(layers_in(base, upto)[-1])
         for position, layer in enumerate(base.layers):
             layer.trainable = position > last and not isinstance(layer, keras.layers.BatchNormalization)
     image = keras.Input((SIZE, SIZE, 3))
@@ -154,7 +154,7 @@ def warm_up():
     tf.get_logger().setLevel("ERROR")  # each trial traces its model anew, which TensorFlow warns of
     x, y = pictures()[0][0][:BATCH], np.arange(BATCH) % classes()
     for train in (train_with_keras, train_with_kit):
-        train("block6", 1, ((x, y), (x, y)))
+        train("block6d", 1, ((x, y), (x, y)))
 
 
 def head(repeats):
