@@ -12,7 +12,7 @@ import numpy as np
 from tests.benchmarks.pairs import Outcome, are_identical, make_row, take_turns
 from tl_helpers.experiments import run_grid
 
-RUNS, UPDATES = 16, 500  # a run of about five seconds, so that starting the processes counts little
+RUNS, UPDATES = 16, 1500  # a run of about five seconds, so that starting the processes counts little
 EMPTY_RUNS = 10_000
 TARGET, TARGET_MILLISECONDS = 1.8, 2.0
 FLAT_MEGABYTES = 10.0
@@ -85,9 +85,9 @@ def two_processes(repeats):
             target=TARGET,
             clock="wall",
             # Two programs at once slow each other down by sharing caches and memory, whoever starts them.
-            machine_allows=round(2 * min(cpu[1]) / min(cpu[2]), 2),
+            machine_allows=round(float(2 * min(cpu[1]) / min(cpu[2])), 2),
             # Below 1, other programs took the rest of the cores, and the ratio says little.
-            share_of_cores=round(min(np.divide(cpu[jobs], wall[jobs]).max() for jobs in cpu), 2),
+            share_of_cores=round(float(min(np.divide(cpu[jobs], wall[jobs]).max() for jobs in cpu)), 2),
         )
     ]
 
