@@ -2,8 +2,9 @@
 
     python data/build/build_street_models.py
 
-Needs the kit itself and its data, nothing else; about two minutes per model on one core. Weights repeat only on the same
-processor and versions, so there is nothing to compare bit by bit: the measured accuracies are what must come out again.
+Needs the kit itself and its data, nothing else; about two minutes per model on one core. Weights repeat only on the
+same processor and versions, so there is nothing to compare bit by bit: the measured accuracies are what must come out
+again.
 """
 
 import json
