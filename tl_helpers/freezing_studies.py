@@ -12,6 +12,12 @@ import numpy as np
 from tl_helpers.datasets import load_emoji, load_street, sample_budget, with_wrong_labels
 from tl_helpers.provenance import study_provenance
 
+
+@lru_cache(maxsize=8)
+def _street(view, split, labels="garment"):
+    return load_street(view, split, labels=labels)
+
+
 # ---------------------------------------------------------------- the freezing sweep of 2014, at home
 
 SWEEP_LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
@@ -63,20 +69,9 @@ def garment_halves(seed):
 
 def _half(split, classes):
     """Return pictures and new labels 0…4 of five garments."""
-    data = _garments(split)
+    data = _street("photo", split)
     rows = np.isin(data.y, classes)
     return data.x[rows], np.searchsorted(classes, data.y[rows])
-
-
-@lru_cache(maxsize=4)
-def _garments(split):
-    return load_street("photo", split)
-
-
-@lru_cache(maxsize=4)
-def _digits(split):
-    data = load_street("photo", split, labels="digit")
-    return data.x, data.y
 
 
 @lru_cache(maxsize=4)
@@ -123,7 +118,8 @@ def _sweep_run(arm, budget, seed, rate, split):
     digits = arm[2] == "D"
     if digits:
         # There are no validation digits: the rate is chosen on the pool that notebooks call "target".
-        train, test = _digits("source"), _digits("target" if split == "validation" else "test")
+        held_out = "target" if split == "validation" else "test"
+        train, test = _street("photo", "source", "digit"), _street("photo", held_out, "digit")
     else:
         classes = garment_halves(seed)[1]
         train, test = _half("source", classes), _half(split, classes)
@@ -164,8 +160,8 @@ def freeze_sketches(arm, budget, seed, *, rate=None, split="test"):
     dict
         ``score``: accuracy in %; ``train_seconds``: CPU seconds; ``trainable``: parameters that move at the end.
     """
-    labelled = sample_budget(_target("sketch", "garment"), budget, seed=seed)
-    return _fit_arm(arm, labelled, load_street("sketch", split), "street_garments", rate=rate, seed=seed)
+    labelled = sample_budget(_street("sketch", "target"), budget, seed=seed)
+    return _fit_arm(arm, labelled, _street("sketch", split), "street_garments", rate=rate, seed=seed)
 
 
 def freeze_shoes(arm, budget, seed, *, rate=None, split="test"):
@@ -180,8 +176,8 @@ def freeze_shoes(arm, budget, seed, *, rate=None, split="test"):
     -------
     dict
     """
-    labelled = sample_budget(_target("photo", "shoe"), budget, seed=seed)
-    return _fit_arm(arm, labelled, load_street("photo", split, labels="shoe"), "street_families", rate=rate, seed=seed)
+    labelled = sample_budget(_street("photo", "target", "shoe"), budget, seed=seed)
+    return _fit_arm(arm, labelled, _street("photo", split, "shoe"), "street_families", rate=rate, seed=seed)
 
 
 def freeze_rates(arm, budget, seed, *, rate=None, split="test"):
@@ -221,8 +217,8 @@ def freeze_noisy_shoes(arm, budget, seed, *, rate=None, split="test"):
     -------
     dict
     """
-    labelled = with_wrong_labels(sample_budget(_target("photo", "shoe"), budget, seed=seed), WRONG, seed=seed)
-    return _fit_arm(arm, labelled, load_street("photo", split, labels="shoe"), "street_families", rate=rate, seed=seed)
+    labelled = with_wrong_labels(sample_budget(_street("photo", "target", "shoe"), budget, seed=seed), WRONG, seed=seed)
+    return _fit_arm(arm, labelled, _street("photo", split, "shoe"), "street_families", rate=rate, seed=seed)
 
 
 FREEZING_TARGETS = {"sketches": freeze_sketches, "shoes": freeze_shoes, "shoes, careless labels": freeze_noisy_shoes}
@@ -249,11 +245,6 @@ def fit_depth_once(target, labels, depth, *, seed=0):
     study = FREEZING_TARGETS[target]
     rate = study_provenance(study.__name__)["spec"]["rates"][f"{depth}/{labels}"]
     return study(depth, labels, seed, rate=rate)["score"]
-
-
-@lru_cache(maxsize=2)
-def _target(view, labels):
-    return load_street(view, "target", labels=labels)
 
 
 def fit_arm_settings(arm):

@@ -1,7 +1,7 @@
 """Which runs stand behind the eight routes? One small experiment per route, each with its honest baselines.
 
 Each is a function of ``arm``, ``budget`` and ``seed`` for :mod:`tl_helpers.studies`, as short as a screen. The arms'
-roles (transfer, baseline, control) stand in :data:`ROLES`.
+roles (transfer, baseline, patient baseline) stand in :data:`COMPARISONS`.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ def _street(view, split, labels="garment"):
     return load_street(view, split, labels=labels)
 
 
-def _train_and_test(arm, body, labelled, test, *, rate, seed, head="flatten"):
+def _train_and_test(arm, body, labelled, test, *, rate, seed):
     """Put a class head on a body, train it by the strategy that the arm's name begins with, and return the row."""
     from tl_helpers.models import add_class_head
     from tl_helpers.training import accuracy, fit_transfer
 
     strategy = next(name for name in ("linear_probing", "fine_tuning", "scratch") if arm.startswith(name))
-    model = add_class_head(body, len(labelled.label_names), head=head, seed=seed)
+    model = add_class_head(body, len(labelled.label_names), head="flatten", seed=seed)
     fit_transfer(model, labelled, strategy=strategy, learning_rate=rate, updates=_updates(arm), seed=seed)
     return _row(arm, rate, 100 * accuracy(model, test))
 
