@@ -9,14 +9,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from tl_helpers.datasets import load_emoji, load_street, sample_budget, with_wrong_labels
+from tl_helpers.datasets import load_emoji, sample_budget, with_wrong_labels
+from tl_helpers.freezing import trainable_report
 from tl_helpers.provenance import study_provenance
-
-
-@lru_cache(maxsize=8)
-def _street(view, split, labels="garment"):
-    return load_street(view, split, labels=labels)
-
+from tl_helpers.street_runs import run_classifier, street
 
 # ---------------------------------------------------------------- the freezing sweep of 2014, at home
 
@@ -69,7 +65,7 @@ def garment_halves(seed):
 
 def _half(split, classes):
     """Return pictures and new labels 0…4 of five garments."""
-    data = _street("photo", split)
+    data = street("photo", split)
     rows = np.isin(data.y, classes)
     return data.x[rows], np.searchsorted(classes, data.y[rows])
 
@@ -119,7 +115,7 @@ def _sweep_run(arm, budget, seed, rate, split):
     if digits:
         # There are no validation digits: the rate is chosen on the pool that notebooks call "target".
         held_out = "target" if split == "validation" else "test"
-        train, test = _street("photo", "source", "digit"), _street("photo", held_out, "digit")
+        train, test = street("photo", "source", "digit"), street("photo", held_out, "digit")
     else:
         classes = garment_halves(seed)[1]
         train, test = _half("source", classes), _half(split, classes)
@@ -160,8 +156,8 @@ def freeze_sketches(arm, budget, seed, *, rate=None, split="test"):
     dict
         ``score``: accuracy in %; ``train_seconds``: CPU seconds; ``trainable``: parameters that move at the end.
     """
-    labelled = sample_budget(_street("sketch", "target"), budget, seed=seed)
-    return _fit_arm(arm, labelled, _street("sketch", split), "street_garments", rate=rate, seed=seed)
+    labelled = sample_budget(street("sketch", "target"), budget, seed=seed)
+    return _fit_arm(arm, labelled, street("sketch", split), "street_garments", rate=rate, seed=seed)
 
 
 def freeze_shoes(arm, budget, seed, *, rate=None, split="test"):
@@ -176,8 +172,8 @@ def freeze_shoes(arm, budget, seed, *, rate=None, split="test"):
     -------
     dict
     """
-    labelled = sample_budget(_street("photo", "target", "shoe"), budget, seed=seed)
-    return _fit_arm(arm, labelled, _street("photo", split, "shoe"), "street_families", rate=rate, seed=seed)
+    labelled = sample_budget(street("photo", "target", "shoe"), budget, seed=seed)
+    return _fit_arm(arm, labelled, street("photo", split, "shoe"), "street_families", rate=rate, seed=seed)
 
 
 def freeze_rates(arm, budget, seed, *, rate=None, split="test"):
@@ -217,8 +213,8 @@ def freeze_noisy_shoes(arm, budget, seed, *, rate=None, split="test"):
     -------
     dict
     """
-    labelled = with_wrong_labels(sample_budget(_street("photo", "target", "shoe"), budget, seed=seed), WRONG, seed=seed)
-    return _fit_arm(arm, labelled, _street("photo", split, "shoe"), "street_families", rate=rate, seed=seed)
+    labelled = with_wrong_labels(sample_budget(street("photo", "target", "shoe"), budget, seed=seed), WRONG, seed=seed)
+    return _fit_arm(arm, labelled, street("photo", split, "shoe"), "street_families", rate=rate, seed=seed)
 
 
 FREEZING_TARGETS = {"sketches": freeze_sketches, "shoes": freeze_shoes, "shoes, careless labels": freeze_noisy_shoes}
@@ -271,21 +267,14 @@ def fit_arm_settings(arm):
 
 
 def _fit_arm(arm, labelled, test, source, *, rate, seed):
-    from tl_helpers.models import add_class_head, body_of, load_source_model, small_cnn_body
-    from tl_helpers.training import accuracy, fit_transfer
+    source = None if arm == "scratch" else source
+    settings = {"rate": rate, "updates": 300, "seed": seed, **fit_arm_settings(arm)}
+    model, row = run_classifier(source, labelled, test, **settings)
+    return row | {"train_seconds": round(row["train_seconds"], 3), "trainable": _count_trainable(model)}
 
-    settings = fit_arm_settings(arm)
-    shape, n_classes = labelled.x.shape[1:], len(labelled.label_names)
-    body = small_cnn_body(shape, seed=seed) if arm == "scratch" else body_of(load_source_model(source))
-    model = add_class_head(body, n_classes, head="flatten", seed=seed)
-    fit = fit_transfer(model, labelled, learning_rate=rate, updates=300, seed=seed, **settings)
-    return {
-        "score": 100 * accuracy(model, test),
-        "learning_rate": rate,
-        "updates": 300,
-        "train_seconds": round(fit.cpu_seconds, 3),
-        "trainable": sum(int(np.prod(weight.shape)) for weight in model.trainable_variables),
-    }
+
+def _count_trainable(model):
+    return int(trainable_report(model)["trainable"].sum())
 
 
 # ---------------------------------------------------------------- a real backbone
@@ -342,5 +331,5 @@ def backbone_depth(arm, budget, seed, *, rate=None, split="test"):
         "learning_rate": rate,
         "updates": BACKBONE_UPDATES,
         "train_seconds": round(fit.cpu_seconds, 3),
-        "trainable": sum(int(np.prod(weight.shape)) for weight in model.trainable_variables),
+        "trainable": _count_trainable(model),
     }

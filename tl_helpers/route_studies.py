@@ -11,7 +11,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from tl_helpers.datasets import load_street, load_street_scenes, sample_budget, with_wrong_labels
+from tl_helpers.datasets import load_street_scenes, sample_budget, with_wrong_labels
+from tl_helpers.street_runs import run_classifier, run_detector, street
 
 UPDATES = 300
 
@@ -24,29 +25,15 @@ def _row(arm, rate, score):
     return {"score": score, "learning_rate": rate, "updates": _updates(arm)}
 
 
-@lru_cache(maxsize=8)
-def _street(view, split, labels="garment"):
-    return load_street(view, split, labels=labels)
-
-
-def _train_and_test(arm, body, labelled, test, *, rate, seed):
-    """Put a class head on a body, train it by the strategy that the arm's name begins with, and return the row."""
-    from tl_helpers.models import add_class_head
-    from tl_helpers.training import accuracy, fit_transfer
-
+def _classify(arm, source, labelled, test, *, rate, seed):
+    """Train by the strategy that the arm's name begins with; return the row."""
     strategy = next(name for name in ("linear_probing", "fine_tuning", "scratch") if arm.startswith(name))
-    model = add_class_head(body, len(labelled.label_names), head="flatten", seed=seed)
-    fit_transfer(model, labelled, strategy=strategy, learning_rate=rate, updates=_updates(arm), seed=seed)
-    return _row(arm, rate, 100 * accuracy(model, test))
-
-
-def _body(arm, source, seed):
-    """Build the body an arm starts from: new weights, or those of a source model."""
-    from tl_helpers.models import body_of, load_source_model, small_cnn_body
-
-    if arm.startswith("scratch"):
-        return small_cnn_body((28, 28, 1), seed=seed)
-    return body_of(_random_label_model() if "random_source" in arm else load_source_model(source))
+    if strategy == "scratch":
+        source = None
+    elif "random_source" in arm:
+        source = _random_label_model()
+    settings = {"rate": rate, "updates": _updates(arm), "seed": seed, "strategy": strategy}
+    return run_classifier(source, labelled, test, **settings)[1]
 
 
 def _features_and_regression(labelled, test, source):
@@ -65,7 +52,7 @@ def _random_label_model():
     from tl_helpers.models import small_cnn
     from tl_helpers.training import fit_transfer
 
-    data = _street("photo", "source", "family")
+    data = street("photo", "source", "family")
     shuffled = dataclasses.replace(data, y=np.random.default_rng(0).permutation(data.y))
     model = small_cnn((28, 28, 1), len(data.label_names), seed=0)
     fit_transfer(model, shuffled, strategy="scratch", learning_rate=2e-3, updates=1500, batch_size=64, seed=0)
@@ -94,11 +81,11 @@ def task_fine_tuning(arm, budget, seed, *, rate=None, split="test"):
     dict
         ``score``: accuracy in %.
     """
-    labelled = sample_budget(_street("photo", "target", "shoe"), budget, seed=seed)
-    test = _street("photo", split, "shoe")
+    labelled = sample_budget(street("photo", "target", "shoe"), budget, seed=seed)
+    test = street("photo", split, "shoe")
     if arm == "regression":
         return _features_and_regression(labelled, test, "street_families")
-    return _train_and_test(arm, _body(arm, "street_families", seed), labelled, test, rate=rate, seed=seed)
+    return _classify(arm, "street_families", labelled, test, rate=rate, seed=seed)
 
 
 def domain_adaptation(arm, budget, seed, *, rate=None, split="test"):
@@ -118,39 +105,19 @@ def domain_adaptation(arm, budget, seed, *, rate=None, split="test"):
         ``score``: accuracy in %.
     """
     view = "xray" if arm.endswith("_xray") else "sketch"
-    labelled = sample_budget(_street(view, "target"), budget, seed=seed)
+    labelled, test = sample_budget(street(view, "target"), budget, seed=seed), street(view, split)
     if arm == "regression":
-        return _features_and_regression(labelled, _street(view, split), "street_garments")
-    return _train_and_test(
-        arm, _body(arm, "street_garments", seed), labelled, _street(view, split), rate=rate, seed=seed
-    )
+        return _features_and_regression(labelled, test, "street_garments")
+    return _classify(arm, "street_garments", labelled, test, rate=rate, seed=seed)
 
 
 def _detect(arm, scenes, test, *, rate, seed):
     """Train a detector of one object and return the row: mean overlap and the share found."""
-    from tl_helpers.models import (
-        adapt_input,
-        add_box_head,
-        body_of,
-        box_iou,
-        box_loss,
-        decode_boxes,
-        encode_boxes,
-        load_source_model,
-        small_cnn_body,
-    )
-    from tl_helpers.training import fit_transfer
-
-    strategy = arm.split("_longer")[0].removesuffix("_xray")
-    if strategy == "scratch":
-        body = small_cnn_body((56, 56, 1), seed=seed)
-    else:
-        body = adapt_input(body_of(load_source_model("street_garments")), (56, 56, 1))
-    model = add_box_head(body, seed=seed)
-    settings = {"learning_rate": rate, "updates": _updates(arm), "batch_size": 16, "seed": seed, "loss": box_loss}
-    fit_transfer(model, (scenes.x, encode_boxes(scenes.boxes, grid=7, cell=8)), strategy=strategy, **settings)
-    overlap = box_iou(decode_boxes(model.predict(test.x, batch_size=250, verbose=0), cell=8), test.boxes)
-    return _row(arm, rate, 100 * overlap.mean()) | {"hit_rate": 100 * (overlap > 0.5).mean()}
+    strategy = arm.removesuffix("_longer").removesuffix("_xray")
+    source = None if strategy == "scratch" else "street_garments"
+    settings = {"rate": rate, "updates": _updates(arm), "seed": seed, "strategy": strategy}
+    overlap, row = run_detector(source, scenes, test, **settings)
+    return row | {"hit_rate": 100 * (overlap > 0.5).mean()}
 
 
 def task_adaptation(arm, budget, seed, *, rate=None, split="test"):
@@ -228,19 +195,19 @@ def dataset_merging(arm, budget, seed, *, rate=None, split="test"):
     from tl_helpers.models import small_cnn
     from tl_helpers.training import accuracy, fit_transfer
 
-    own = sample_budget(_street("photo", "target"), budget, seed=seed)
+    own = sample_budget(street("photo", "target"), budget, seed=seed)
     x, y = own.x, own.y
     if arm.startswith("merged"):
         scraped = with_wrong_labels(_scraped(seed), int(arm.split("_")[1]) / 100, seed=seed)
         x, y = np.concatenate([x, scraped.x]), np.concatenate([y, scraped.y])
     model = small_cnn((28, 28, 1), 10, head="flatten", seed=seed)
     fit_transfer(model, (x, y), strategy="scratch", learning_rate=rate, updates=_updates(arm), seed=seed)
-    return _row(arm, rate, 100 * accuracy(model, _street("photo", split)))
+    return _row(arm, rate, 100 * accuracy(model, street("photo", split)))
 
 
 def _scraped(seed):
     """Draw garments of the source pool, halved in size and blown up again."""
-    pool = _street("photo", "source")
+    pool = street("photo", "source")
     data = pool.subset(np.random.default_rng(seed).permutation(len(pool))[:SCRAPED])
     small = data.x.reshape(len(data), 14, 2, 14, 2, 1).mean(axis=(2, 4))
     x = small.round().astype("uint8").repeat(2, axis=1).repeat(2, axis=2).reshape(len(data), 28, 28, 1)
@@ -259,7 +226,7 @@ def _two_digit_collections():
     order = np.random.default_rng(0).permutation(len(x))
     parts = {"train": order[:1000], "validation": order[1000:1300], "test": order[1300:]}
     large = {"train": "source", "validation": "target", "test": "test"}
-    large = {part: _street("plain", pool, "digit") for part, pool in large.items()}
+    large = {part: street("plain", pool, "digit") for part, pool in large.items()}
     return {
         "8 x 8": {part: (x[rows], y[rows]) for part, rows in parts.items()},
         "28 x 28": {part: (data.x, data.y) for part, data in large.items()},
@@ -367,13 +334,13 @@ def parallel_training(arm, budget, seed, *, rate=None, split="test"):
     from tl_helpers.models import small_cnn
     from tl_helpers.training import accuracy, fit_transfer
 
-    garments = sample_budget(_street("photo", "target"), budget, seed=seed)
-    test, settings = _street("photo", split), {"updates": _updates(arm), "seed": seed, "learning_rate": rate}
+    garments = sample_budget(street("photo", "target"), budget, seed=seed)
+    test, settings = street("photo", split), {"updates": _updates(arm), "seed": seed, "learning_rate": rate}
     if arm.startswith("separate"):
         model = small_cnn((28, 28, 1), 10, head="flatten", seed=seed)
         fit_transfer(model, garments, strategy="scratch", **settings)
         return _row(arm, rate, 100 * accuracy(model, test))
-    digits = _street("photo", "source", "digit")
+    digits = street("photo", "source", "digit")
     rows = np.random.default_rng(seed).permutation(len(digits))[:500]
     x = np.concatenate([garments.x, digits.x[rows]])
     # Labels 0…9 are garments, 10 and 11 even and odd; each picture is only asked its own question.

@@ -63,6 +63,7 @@ from tl_helpers.route_studies import (
     task_fine_tuning,
     weight_sharing,
 )
+from tl_helpers.street_runs import run_classifier, run_detector, street
 
 RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 FEWER_RATES = RATES[1:4]
@@ -153,11 +154,6 @@ def emoji_labels(arm, budget, seed, *, rate=None, split="test"):
 # ---------------------------------------------------------------- notebook 01: labels and seconds
 
 
-@lru_cache(maxsize=2)
-def _street_pools(view, split, size=28):
-    return load_street(view, "target", size=size), load_street(view, split, size=size)
-
-
 def street_labels(arm, budget, seed, *, rate=None, split="test"):
     """Name garments in line drawings; the source model knows the same ten garments from photographs.
 
@@ -178,12 +174,11 @@ def street_labels(arm, budget, seed, *, rate=None, split="test"):
     dict
         ``score``: accuracy in %.
     """
-    target, test = _street_pools("sketch", split)
-    labelled = sample_budget(target, budget, seed=seed)
+    labelled, test = sample_budget(street("sketch", "target"), budget, seed=seed), street("sketch", split)
     if arm in ("forest", "pixels"):
         return {"score": 100 * classical_accuracy(arm, labelled, test, seed=seed)}
     updates = 1200 if arm == "scratch_longer" else 300
-    return _train_classifier(arm.removesuffix("_longer"), labelled, test, rate=rate, updates=updates, seed=seed)
+    return _run_strategy(arm.removesuffix("_longer"), labelled, test, rate=rate, updates=updates, seed=seed)
 
 
 def street_compute(arm, budget, seed, *, rate=None, split="test"):
@@ -205,9 +200,8 @@ def street_compute(arm, budget, seed, *, rate=None, split="test"):
         ``score``: accuracy in %; ``train_seconds``: CPU seconds of training alone.
     """
     strategy, per_class = arm.split()
-    target, test = _street_pools("sketch", split)
-    labelled = sample_budget(target, int(per_class), seed=seed)
-    return _train_classifier(strategy, labelled, test, rate=rate, updates=budget, seed=seed)
+    labelled, test = sample_budget(street("sketch", "target"), int(per_class), seed=seed), street("sketch", split)
+    return _run_strategy(strategy, labelled, test, rate=rate, updates=budget, seed=seed)
 
 
 def classical_accuracy(arm, labelled, test, *, seed):
@@ -238,17 +232,10 @@ def classical_accuracy(arm, labelled, test, *, seed):
     return classifier.score(test.x.reshape(len(test), -1), test.y)
 
 
-def _train_classifier(strategy, labelled, test, *, rate, updates, seed, source="street_garments"):
-    """Train the small network from scratch or from a source model; return a row."""
-    from tl_helpers.models import add_class_head, body_of, load_source_model, small_cnn_body
-    from tl_helpers.training import accuracy, fit_transfer
-
-    shape, n_classes = labelled.x.shape[1:], len(labelled.label_names)
-    body = small_cnn_body(shape, seed=seed) if strategy == "scratch" else body_of(load_source_model(source))
-    model = add_class_head(body, n_classes, head="flatten", seed=seed)
-    fit = fit_transfer(model, labelled, strategy=strategy, learning_rate=rate, updates=updates, seed=seed)
-    score = 100 * accuracy(model, test)
-    return {"score": score, "learning_rate": rate, "updates": updates, "train_seconds": fit.cpu_seconds}
+def _run_strategy(strategy, labelled, test, **settings):
+    """Train the small network from scratch or from the garment classifier; return a row."""
+    source = None if strategy == "scratch" else "street_garments"
+    return run_classifier(source, labelled, test, strategy=strategy, **settings)[1]
 
 
 # ---------------------------------------------------------------- notebook 01: the four differences
@@ -276,8 +263,8 @@ def street_feature_space(arm, budget, seed, *, rate=None, split="test"):
     from tl_helpers.models import adapt_input, add_class_head, body_of, load_source_model, small_cnn_body
     from tl_helpers.training import accuracy, fit_transfer
 
-    target, test = _street_pools("photo", split, size=56)
-    labelled = sample_budget(target, budget, seed=seed)
+    labelled = sample_budget(street("photo", "target", size=56), budget, seed=seed)
+    test = street("photo", split, size=56)
     if arm == "shrink":
         labelled, test = shrink_to_colour(labelled), shrink_to_colour(test)
     bodies = {
@@ -444,32 +431,11 @@ def street_boxes(arm, budget, seed, *, rate=None, split="test"):
     dict
         ``score``: mean intersection over union in %.
     """
-    from tl_helpers.models import (
-        adapt_input,
-        add_box_head,
-        body_of,
-        box_iou,
-        box_loss,
-        decode_boxes,
-        encode_boxes,
-        load_source_model,
-        small_cnn_body,
-    )
-    from tl_helpers.training import fit_transfer
-
     scenes = load_street_scenes("photo", "target", n=budget, seed=seed)
     test = load_street_scenes("photo", split, n=500, seed=seed)
     strategy, updates = arm.removesuffix("_longer"), 1000 if arm == "scratch_longer" else 250
-    if strategy == "scratch":
-        body = small_cnn_body((56, 56, 1), seed=seed)
-    else:
-        body = adapt_input(body_of(load_source_model("street_garments")), (56, 56, 1))
-    model = add_box_head(body, seed=seed)
-    targets = encode_boxes(scenes.boxes, grid=7, cell=8)
-    settings = {"learning_rate": rate, "updates": updates, "batch_size": 16, "seed": seed, "loss": box_loss}
-    fit_transfer(model, (scenes.x, targets), strategy=strategy, **settings)
-    found = decode_boxes(model.predict(test.x, batch_size=256, verbose=0), cell=8)
-    return {"score": 100 * box_iou(found, test.boxes).mean(), "learning_rate": rate, "updates": updates}
+    source = None if strategy == "scratch" else "street_garments"
+    return run_detector(source, scenes, test, rate=rate, updates=updates, seed=seed, strategy=strategy)[1]
 
 
 def street_rare(arm, budget, seed, *, rate=None, split="test"):

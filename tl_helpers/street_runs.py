@@ -1,0 +1,111 @@
+"""How is a network trained on street pictures and tested, once? What the studies of several notebooks share."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from tl_helpers.datasets import load_street
+
+
+@lru_cache(maxsize=8)
+def street(view, split, labels="garment", size=28):
+    """Load street pictures (:func:`tl_helpers.datasets.load_street`); a process draws each pool once.
+
+    Parameters
+    ----------
+    view, split, labels, size
+        See :func:`tl_helpers.datasets.load_street`.
+
+    Returns
+    -------
+    Dataset
+    """
+    return load_street(view, split, labels=labels, size=size)
+
+
+def starting_body(source, input_shape, *, seed):
+    """Build the body that an arm starts from.
+
+    Parameters
+    ----------
+    source : str or keras.Model or None
+        A source model or its name (:func:`tl_helpers.models.load_source_model`); None for new weights.
+    input_shape : tuple of int
+        ``(h, w, c)``; a source model is fitted to it where its own is another.
+    seed : int
+        Of the new weights.
+
+    Returns
+    -------
+    Backbone
+    """
+    from tl_helpers.models import adapt_input, body_of, load_source_model, small_cnn_body
+
+    if source is None:
+        return small_cnn_body(input_shape, seed=seed)
+    model = load_source_model(source) if isinstance(source, str) else source
+    body = body_of(model)
+    return body if model.input_shape[1:] == tuple(input_shape) else adapt_input(body, input_shape)
+
+
+def run_classifier(source, labelled, test, *, rate, updates, seed, **settings):
+    """Put a class head on a body, train it and test it.
+
+    Parameters
+    ----------
+    source : str or keras.Model or None
+        See :func:`starting_body`.
+    labelled, test : Dataset
+    rate : float
+        Learning rate.
+    updates, seed : int
+    **settings
+        ``strategy`` and whatever else :func:`tl_helpers.training.fit_transfer` takes.
+
+    Returns
+    -------
+    model : keras.Model
+    row : dict
+        ``score`` (accuracy in %), ``learning_rate``, ``updates`` and ``train_seconds`` (CPU).
+    """
+    from tl_helpers.models import add_class_head
+    from tl_helpers.training import accuracy, fit_transfer
+
+    body = starting_body(source, labelled.x.shape[1:], seed=seed)
+    model = add_class_head(body, len(labelled.label_names), head="flatten", seed=seed)
+    fit = fit_transfer(model, labelled, learning_rate=rate, updates=updates, seed=seed, **settings)
+    score = 100 * accuracy(model, test)
+    return model, {"score": score, "learning_rate": rate, "updates": updates, "train_seconds": fit.cpu_seconds}
+
+
+def run_detector(source, scenes, test, *, rate, updates, seed, strategy):
+    """Put a box head on a body, train it and test it.
+
+    Parameters
+    ----------
+    source : str or None
+        See :func:`starting_body`.
+    scenes, test : Dataset
+        With one box each, 56 × 56 pixels.
+    rate : float
+        Learning rate.
+    updates, seed : int
+    strategy : str
+        See :func:`tl_helpers.training.fit_transfer`.
+
+    Returns
+    -------
+    overlap : numpy.ndarray
+        ``(n,)``: intersection over union in each scene of `test`, 0…1.
+    row : dict
+        ``score`` (its mean in %), ``learning_rate`` and ``updates``.
+    """
+    from tl_helpers.models import add_box_head, box_iou, box_loss, decode_boxes, encode_boxes
+    from tl_helpers.training import fit_transfer
+
+    model = add_box_head(starting_body(source, scenes.x.shape[1:], seed=seed), seed=seed)
+    targets = encode_boxes(scenes.boxes, grid=7, cell=8)
+    settings = {"learning_rate": rate, "updates": updates, "batch_size": 16, "seed": seed, "loss": box_loss}
+    fit_transfer(model, (scenes.x, targets), strategy=strategy, **settings)
+    overlap = box_iou(decode_boxes(model.predict(test.x, batch_size=256, verbose=0), cell=8), test.boxes)
+    return overlap, {"score": 100 * overlap.mean(), "learning_rate": rate, "updates": updates}
