@@ -572,7 +572,8 @@ def box_ap50(found, confidences, boxes):
     right = (box_iou(found, boxes)[order] >= 0.5).cumsum()
     precision = right / np.arange(1, n + 1)
     best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
-    places = np.searchsorted(right / n, np.linspace(0, 1, 101))
+    # In whole numbers: a recall of exactly 0.7 counts as reached, whatever 70 / 100 rounds to.
+    places = np.searchsorted(100 * right, n * np.arange(101))
     return float(np.append(best_from_here, 0.0)[places].mean())
 
 

@@ -259,6 +259,14 @@ def test_box_ap50_agrees_with_the_coco_tools():
     assert box_ap50(found, confidences, boxes) == pytest.approx(0.4207920792079208, rel=1e-9)
 
 
+def test_box_ap50_counts_a_recall_that_is_exactly_reached():
+    boxes = np.tile([[0, 0, 10, 10]], (10, 1))
+    for right in range(11):
+        found = boxes + 50 * (np.arange(10) >= right)[:, None]
+        expected = (10 * right + 1) / 101 if right else 0
+        assert box_ap50(found, np.arange(10, 0, -1), boxes) == pytest.approx(expected, rel=1e-12)
+
+
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9)), min_size=1, max_size=30))
 def test_box_ap50_minds_only_the_order_and_is_best_when_the_right_ones_come_first(detections):
     right, confidences = (np.array(each) for each in zip(*detections, strict=True))
