@@ -1,7 +1,8 @@
 """Which runs stand behind the eight routes? One small experiment per route, each with its honest baselines.
 
-Each is a function of ``arm``, ``budget`` and ``seed`` for :mod:`tl_helpers.studies`, as short as a screen. The arms'
-roles (transfer, baseline, patient baseline) stand in :data:`COMPARISONS`.
+Each is a function of ``arm``, ``budget`` and ``seed`` for :mod:`tl_helpers.studies`, as short as a screen. What is
+compared with what stands in :data:`COMPARISONS`. Two endings mean the same everywhere: ``_longer`` gets four times the
+updates, ``_gap`` pools its features by their global average before the head instead of flattening them.
 """
 
 from __future__ import annotations
@@ -14,11 +15,15 @@ import numpy as np
 from tl_helpers.datasets import load_street_scenes, sample_budget, with_wrong_labels
 from tl_helpers.street_runs import run_classifier, run_detector, street
 
-UPDATES = 300
+UPDATES = 200
 
 
 def _updates(arm):
     return 4 * UPDATES if arm.endswith("_longer") else UPDATES
+
+
+def _head(arm):
+    return "average" if arm.endswith("_gap") else "flatten"
 
 
 def _row(arm, rate, score):
@@ -32,7 +37,7 @@ def _classify(arm, source, labelled, test, *, rate, seed):
         source = None
     elif "random_source" in arm:
         source = _random_label_model()
-    settings = {"rate": rate, "updates": _updates(arm), "seed": seed, "strategy": strategy}
+    settings = {"rate": rate, "updates": _updates(arm), "seed": seed, "strategy": strategy, "head": _head(arm)}
     return run_classifier(source, labelled, test, **settings)[1]
 
 
@@ -67,9 +72,10 @@ def task_fine_tuning(arm, budget, seed, *, rate=None, split="test"):
 
     Parameters
     ----------
-    arm : {"scratch", "scratch_longer", "fine_tuning", "linear_probing", "regression", "fine_tuning_random_source"}
-        ``"regression"`` is logistic regression on the source's features; ``"fine_tuning_random_source"`` starts from a
-        source that was trained on shuffled labels.
+    arm : str
+        ``"scratch"``, ``"fine_tuning"``, ``"linear_probing"``; ``"regression"``, logistic regression on the source's
+        features; ``"scratch_longer"``, ``"scratch_gap"``, ``"fine_tuning_gap"``; ``"fine_tuning_random_source"``,
+        which starts from a source that was trained on shuffled labels.
     budget : int
         Labels per class.
     seed : int
@@ -94,8 +100,8 @@ def domain_adaptation(arm, budget, seed, *, rate=None, split="test"):
     Parameters
     ----------
     arm : str
-        ``"scratch"``, ``"scratch_longer"``, ``"fine_tuning"``, ``"linear_probing"``, ``"regression"``;
-        ``"scratch_xray"`` and ``"fine_tuning_xray"``.
+        ``"scratch"``, ``"fine_tuning"``, ``"linear_probing"``, ``"regression"``; ``"scratch_longer"``,
+        ``"scratch_gap"``, ``"fine_tuning_gap"``; ``"scratch_xray"`` and ``"fine_tuning_xray"``.
     budget, seed, rate, split
         As for :func:`task_fine_tuning`.
 
@@ -180,7 +186,7 @@ def dataset_merging(arm, budget, seed, *, rate=None, split="test"):
 
     Parameters
     ----------
-    arm : {"own", "own_longer", "merged_0", "merged_30", "merged_70"}
+    arm : {"own", "own_longer", "own_gap", "merged_0", "merged_30", "merged_70", "merged_0_gap"}
         Own pictures alone, or thrown together with thumbnails of whose labels so many per cent are wrong.
     budget : int
         Own labels per class.
@@ -200,7 +206,7 @@ def dataset_merging(arm, budget, seed, *, rate=None, split="test"):
     if arm.startswith("merged"):
         scraped = with_wrong_labels(_scraped(seed), int(arm.split("_")[1]) / 100, seed=seed)
         x, y = np.concatenate([x, scraped.x]), np.concatenate([y, scraped.y])
-    model = small_cnn((28, 28, 1), 10, head="flatten", seed=seed)
+    model = small_cnn((28, 28, 1), 10, head=_head(arm), seed=seed)
     fit_transfer(model, (x, y), strategy="scratch", learning_rate=rate, updates=_updates(arm), seed=seed)
     return _row(arm, rate, 100 * accuracy(model, street("photo", split)))
 
@@ -238,7 +244,7 @@ def weight_sharing(arm, budget, seed, *, rate=None, split="test"):
 
     Parameters
     ----------
-    arm : {"separate", "separate_longer", "shared", "own_stems"}
+    arm : {"separate", "separate_longer", "separate_gap", "shared", "shared_gap", "own_stems"}
         ``"own_stems"`` shares all but the first layer: each collection comes in a channel of its own.
     budget : int
         Labels per class and collection.
@@ -269,12 +275,12 @@ def weight_sharing(arm, budget, seed, *, rate=None, split="test"):
     scores = []
     if arm.startswith("separate"):
         for name, data in train.items():
-            model = small_cnn((28, 28, 1), 10, head="flatten", seed=seed)
+            model = small_cnn((28, 28, 1), 10, head=_head(arm), seed=seed)
             fit_transfer(model, data, **settings)
             scores.append(100 * accuracy(model, test[name]))
     else:
         both = tuple(np.concatenate(parts) for parts in zip(*train.values(), strict=True))
-        model = small_cnn(both[0].shape[1:], 10, head="flatten", seed=seed)
+        model = small_cnn(both[0].shape[1:], 10, head=_head(arm), seed=seed)
         fit_transfer(model, both, **settings)
         scores = [100 * accuracy(model, test[name]) for name in test]
     return _row(arm, rate, float(np.mean(scores))) | {f"accuracy {n}": s for n, s in zip(train, scores, strict=True)}

@@ -48,7 +48,7 @@ def starting_body(source, input_shape, *, seed):
     return body if model.input_shape[1:] == tuple(input_shape) else adapt_input(body, input_shape)
 
 
-def run_classifier(source, labelled, test, *, rate, updates, seed, **settings):
+def run_classifier(source, labelled, test, *, rate, updates, seed, head="flatten", **settings):
     """Put a class head on a body, train it and test it.
 
     Parameters
@@ -59,6 +59,8 @@ def run_classifier(source, labelled, test, *, rate, updates, seed, **settings):
     rate : float
         Learning rate.
     updates, seed : int
+    head : {"average", "flatten"}
+        See :func:`tl_helpers.models.add_class_head`.
     **settings
         ``strategy`` and whatever else :func:`tl_helpers.training.fit_transfer` takes.
 
@@ -72,7 +74,7 @@ def run_classifier(source, labelled, test, *, rate, updates, seed, **settings):
     from tl_helpers.training import accuracy, fit_transfer
 
     body = starting_body(source, labelled.x.shape[1:], seed=seed)
-    model = add_class_head(body, len(labelled.label_names), head="flatten", seed=seed)
+    model = add_class_head(body, len(labelled.label_names), head=head, seed=seed)
     fit = fit_transfer(model, labelled, learning_rate=rate, updates=updates, seed=seed, **settings)
     score = 100 * accuracy(model, test)
     return model, {"score": score, "learning_rate": rate, "updates": updates, "train_seconds": fit.cpu_seconds}

@@ -65,8 +65,9 @@ from tl_helpers.route_studies import (
 )
 from tl_helpers.street_runs import run_classifier, run_detector, street
 
-RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-FEWER_RATES = RATES[1:4]
+LADDER = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+RATES = LADDER[2:7]
+FEWER_RATES = LADDER[3:6]
 WORK = Path(".tl_cache/studies")
 
 
@@ -84,9 +85,11 @@ class Study:
     tuned : tuple of str
         Arms whose learning rate is tuned; the others have none.
     rates : tuple of float
-        The rates to choose from.
+        The rates to begin with; :func:`tune` offers an arm more where its best lies at an end.
     tuning_seeds : tuple of int
         Seeds of the runs that choose: none of `seeds`.
+    checks : tuple of str
+        Arms that only check a finding; they run at every second budget, the first among them.
     budget_unit, metric : str
         What the columns ``budget`` and ``score`` mean.
     """
@@ -98,8 +101,13 @@ class Study:
     tuned: tuple[str, ...] = ()
     rates: tuple[float, ...] = RATES
     tuning_seeds: tuple[int, ...] = (100, 101, 102)
+    checks: tuple[str, ...] = ()
     budget_unit: str = "labels per class"
     metric: str = "accuracy in %"
+
+    def budgets_of(self, arm):
+        """Return the budgets at which an arm runs."""
+        return self.budgets[::2] if arm in self.checks else self.budgets
 
 
 # ---------------------------------------------------------------- notebook 00
@@ -515,10 +523,13 @@ SWEEP_ARMS = ("AnB", "AnB+", "BnB", "BnB+", "RnB", "AnD", "AnD+", "RnD")
 FREEZING_ARMS = ("scratch", *DEPTHS, "lp_ft", "gradual_unfreezing", "discriminative")
 
 
-def _route(function, tuned, budgets, *, untuned=(), **words):
+SCENES = {"budget_unit": "labelled scenes", "metric": "mean IoU in %"}
+
+
+def _route(function, main, budgets, *, checks, untuned=(), **words):
     """Describe the study of one route: all with the same seeds and the same offer of rates."""
-    settings = {"seeds": SEEDS[:6], "rates": RATES[:4], "tuning_seeds": (100,)}
-    return Study(function, arms=(*tuned, *untuned), budgets=budgets, tuned=tuned, **settings, **words)
+    settings = {"seeds": SEEDS[:6], "tuned": (*main, *checks), "rates": FEWER_RATES, "tuning_seeds": (100,)}
+    return Study(function, arms=(*main, *checks, *untuned), budgets=budgets, checks=checks, **settings, **words)
 
 
 STUDIES = {
@@ -671,51 +682,94 @@ STUDIES = {
 ROUTE_STUDIES = {
     "route_task_fine_tuning": _route(
         task_fine_tuning,
-        ("scratch", "scratch_longer", "fine_tuning", "linear_probing", "fine_tuning_random_source"),
+        ("scratch", "fine_tuning", "linear_probing"),
         (5, 10, 20, 50, 200),
         untuned=("regression",),
+        checks=(
+            "scratch_longer",
+            "scratch_gap",
+            "fine_tuning_gap",
+            "fine_tuning_random_source",
+        ),
     ),
     "route_domain_adaptation": _route(
         domain_adaptation,
-        ("scratch", "scratch_longer", "fine_tuning", "linear_probing", "scratch_xray", "fine_tuning_xray"),
+        ("scratch", "fine_tuning", "linear_probing"),
         (5, 10, 20, 50, 200),
         untuned=("regression",),
+        checks=(
+            "scratch_longer",
+            "scratch_gap",
+            "fine_tuning_gap",
+            "scratch_xray",
+            "fine_tuning_xray",
+        ),
     ),
     "route_task_adaptation": _route(
         task_adaptation,
-        ("scratch", "scratch_longer", "fine_tuning", "linear_probing"),
+        ("scratch", "fine_tuning", "linear_probing"),
         (25, 50, 100, 200, 400),
-        budget_unit="labelled scenes",
-        metric="mean IoU in %",
+        checks=("scratch_longer",),
+        **SCENES,
     ),
     "route_modality_transfer": _route(
         modality_transfer,
-        ("scratch", "scratch_longer", "fine_tuning", "linear_probing", "scratch_xray", "fine_tuning_xray"),
+        ("scratch", "fine_tuning", "linear_probing"),
         (25, 50, 100, 200, 400),
-        budget_unit="labelled scenes",
-        metric="mean IoU in %",
+        checks=(
+            "scratch_longer",
+            "scratch_xray",
+            "fine_tuning_xray",
+        ),
+        **SCENES,
     ),
     "route_dataset_merging": _route(
-        dataset_merging, ("own", "own_longer", "merged_0", "merged_30", "merged_70"), (5, 10, 20, 50, 200)
+        dataset_merging,
+        ("own", "merged_0", "merged_30", "merged_70"),
+        (5, 10, 20, 50, 200),
+        checks=(
+            "own_longer",
+            "own_gap",
+            "merged_0_gap",
+        ),
     ),
     "route_weight_sharing": _route(
-        weight_sharing, ("separate", "separate_longer", "shared", "own_stems"), (3, 5, 10, 20, 50)
+        weight_sharing,
+        ("separate", "shared"),
+        (3, 5, 10, 20, 50),
+        checks=(
+            "own_stems",
+            "separate_longer",
+            "separate_gap",
+            "shared_gap",
+        ),
     ),
     "route_multi_task": _route(
         multi_task,
-        ("class", "class_longer", "box", "mask", "joint", "joint_mask_0.1"),
+        ("class", "joint"),
         (50, 100, 200, 400, 800),
+        checks=(
+            "class_longer",
+            "box",
+            "mask",
+            "joint_mask_0.1",
+        ),
         budget_unit="labelled scenes",
-        metric="accuracy in %",
     ),
     "route_parallel_training": _route(
-        parallel_training, ("separate", "separate_longer", "parallel"), (5, 10, 20, 50, 200)
+        parallel_training,
+        ("separate", "parallel"),
+        (5, 10, 20, 50, 200),
+        checks=("separate_longer",),
     ),
 }
 
 
 def tune(study, name, *, n_jobs):
     """Choose a learning rate for each tuned arm and budget: the best mean score on the validation split.
+
+    Every arm is offered ``study.rates`` first. Where the best of them lies at an end for some budget, that arm is
+    offered the next rate of :data:`LADDER` as well, at all its budgets, until the best lies inside.
 
     Parameters
     ----------
@@ -727,27 +781,56 @@ def tune(study, name, *, n_jobs):
     -------
     rates : dict of str to float
         ``"arm/budget"`` → rate.
+    offered : list of float
+        All rates that were tried.
     at_edge : list of str
-        Those whose choice is the smallest or the largest rate on offer.
+        Those whose choice is the smallest or the largest rate that they were offered.
     """
-    if not study.tuned:
-        return {}, []
-    runs = run_grid(
-        tuning_run,
-        [f"{arm} @ {rate:g}" for arm in study.tuned for rate in study.rates],
-        study.budgets,
-        study.tuning_seeds,
-        path=WORK / f"{name}-tuning.jsonl",
-        n_jobs=n_jobs,
-        experiment=study.function,
-    )
-    scores = {}
-    for (arm, budget), score in runs.groupby(["arm", "budget"])["score"].mean().items():
-        arm, rate = arm.rsplit(" @ ", 1)
-        scores.setdefault(f"{arm}/{budget}", {})[float(rate)] = score
-    rates = {key: max(by_rate, key=by_rate.get) for key, by_rate in scores.items()}
-    edges = (min(study.rates), max(study.rates))
-    return rates, [key for key, rate in rates.items() if rate in edges]
+    offers = {arm: list(study.rates) for arm in study.tuned}
+    rates, at_edge, wider = {}, [], offers
+    while wider:
+        arms = [f"{arm} @ {rate:g}" for arm, offer in offers.items() for rate in offer]
+        settings = {"path": WORK / f"{name}-tuning.jsonl", "n_jobs": n_jobs, "experiment": study.function}
+        runs = _run_arms(study, tuning_run, arms, study.tuning_seeds, **settings)
+        scores = {}
+        for (arm, budget), score in runs.groupby(["arm", "budget"])["score"].mean().items():
+            arm, rate = arm.rsplit(" @ ", 1)
+            scores.setdefault((arm, budget), {})[float(rate)] = score
+        best = {key: max(by_rate, key=by_rate.get) for key, by_rate in scores.items()}
+        rates = {f"{arm}/{budget}": rate for (arm, budget), rate in best.items()}
+        at_edge = [f"{arm}/{budget}" for (arm, budget), rate in best.items() if rate in _ends(offers[arm])]
+        chosen = {arm: [rate for (one, _), rate in best.items() if one == arm] for arm in offers}
+        wider = {arm: _wider(offer, chosen[arm]) for arm, offer in offers.items()}
+        wider = {arm: offer for arm, offer in wider.items() if offer != offers[arm]}
+        offers |= wider
+    return rates, sorted(set().union(*offers.values())), at_edge
+
+
+def _ends(offer):
+    return min(offer), max(offer)
+
+
+def _wider(offer, chosen):
+    """Return the offer with the next rung of the ladder at each end that was chosen."""
+    lowest, highest = _ends(offer)
+    below = [rate for rate in LADDER if rate < lowest and lowest in chosen][-1:]
+    above = [rate for rate in LADDER if rate > highest and highest in chosen][:1]
+    return below + offer + above
+
+
+def _run_arms(study, function, arms, seeds, **settings):
+    """Run arms (a name, perhaps with `` @ `` and a rate) at their budgets."""
+    import pandas
+
+    frames = []
+    for budgets in dict.fromkeys([study.budgets, study.budgets[::2]]):
+        chosen = [arm for arm in arms if study.budgets_of(arm.split(" @ ")[0]) == budgets]
+        if chosen:
+            frames.append(run_grid(function, chosen, budgets, seeds, **settings))
+    runs = pandas.concat(frames, ignore_index=True)
+    # What the log has seen by the last call is the provenance of all.
+    runs.attrs["provenance"] = frames[-1].attrs["provenance"] | {"arms": list(arms), "budgets": list(study.budgets)}
+    return runs
 
 
 def tuning_run(*, arm, budget, seed, experiment):
@@ -777,20 +860,12 @@ def run_study(name, *, n_jobs=2):
         One row per run.
     """
     study = (STUDIES | ROUTE_STUDIES)[name]
-    rates, at_edge = tune(study, name, n_jobs=n_jobs)
-    runs = run_grid(
-        measured_run,
-        study.arms,
-        study.budgets,
-        study.seeds,
-        path=WORK / f"{name}.jsonl",
-        n_jobs=n_jobs,
-        experiment=study.function,
-        rates=rates,
-    )
+    rates, offered, at_edge = tune(study, name, n_jobs=n_jobs)
+    settings = {"path": WORK / f"{name}.jsonl", "n_jobs": n_jobs, "experiment": study.function, "rates": rates}
+    runs = _run_arms(study, measured_run, study.arms, study.seeds, **settings)
     spec = {
         "rates": rates,
-        "rates_offered": list(study.rates) if study.tuned else [],
+        "rates_offered": offered,
         "rates_at_edge": at_edge,
         "budget_unit": study.budget_unit,
         "metric": study.metric,
