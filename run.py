@@ -104,7 +104,7 @@ PROGRAMS = {
     ],
     "test": ["-m", "pytest"],
     "bench": ["-m", "tests.benchmarks.bench"],
-    "results": ["-m", "tl_helpers.studies"],
+    "results": ["-m", "tl_helpers.results"],
     "notebooks": ["-m", "tests.notebooks.save"],
 }
 

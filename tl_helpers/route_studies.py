@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -369,14 +370,55 @@ def _own_question(target, output):
 
 # ---------------------------------------------------------------- what stands against what
 
-# Route → the comparison that its gain is read from: treatment, baseline, and the baseline with more patience.
+
+class Comparison(NamedTuple):
+    """What the gain of a route is read from.
+
+    Parameters
+    ----------
+    treatment, baseline : str
+        Two arms.
+    controls : tuple of str
+        Arms that are the baseline with an advantage: a gain must hold against them too.
+    chance : float or None
+        The score of guessing, in %.
+    """
+
+    treatment: str
+    baseline: str
+    controls: tuple[str, ...]
+    chance: float | None
+
+
 COMPARISONS = {
-    "Task Fine-Tuning": ("fine_tuning", "scratch", "scratch_longer"),
-    "Domain Adaptation": ("fine_tuning", "scratch", "scratch_longer"),
-    "Task Adaptation": ("fine_tuning", "scratch", "scratch_longer"),
-    "Modality Transfer": ("fine_tuning", "scratch", "scratch_longer"),
-    "Dataset Merging": ("merged_0", "own", "own_longer"),
-    "Weight Sharing": ("shared", "separate", "separate_longer"),
-    "Multi-Task Learning": ("joint", "class", "class_longer"),
-    "Parallel Training": ("parallel", "separate", "separate_longer"),
+    "route_task_fine_tuning": Comparison("fine_tuning", "scratch", ("scratch_longer", "scratch_gap"), 100 / 3),
+    "route_domain_adaptation": Comparison("fine_tuning", "scratch", ("scratch_longer", "scratch_gap"), 10.0),
+    "route_task_adaptation": Comparison("fine_tuning", "scratch", ("scratch_longer",), None),
+    "route_modality_transfer": Comparison("fine_tuning", "scratch", ("scratch_longer",), None),
+    "route_dataset_merging": Comparison("merged_0", "own", ("own_longer", "own_gap"), 10.0),
+    "route_weight_sharing": Comparison("shared", "separate", ("separate_longer", "separate_gap"), 10.0),
+    "route_multi_task": Comparison("joint", "class", ("class_longer",), 100 / 3),
+    "route_parallel_training": Comparison("parallel", "separate", ("separate_longer",), 10.0),
 }
+
+# Arms without knowledge from elsewhere, and arms whose source knows nothing.
+BASELINES = ("scratch", "own", "separate", "class", "box", "mask", "image", "text", "late_fusion")
+CONTROLS = ("fine_tuning_random_source",)
+
+
+def role_of(arm):
+    """Say what part an arm plays.
+
+    Parameters
+    ----------
+    arm : str
+
+    Returns
+    -------
+    {"transfer", "baseline", "control"}
+    """
+    if arm in CONTROLS:
+        return "control"
+    for ending in ("_longer", "_gap", "_xray"):
+        arm = arm.removesuffix(ending)
+    return "baseline" if arm in BASELINES else "transfer"

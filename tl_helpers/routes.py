@@ -1,4 +1,4 @@
-"""Which of the eight routes is my problem on? Task, domain and order, and what each combination is called.
+"""Which of the eight routes is my problem on, and what does it gain? Three questions, and an experiment per answer.
 
 The taxonomy is Luminovo's ("New Perspectives on Transfer Learning", 2020): three questions with two answers each. Its
 author calls the definitions opinionated; those below are in our words.
@@ -7,6 +7,16 @@ author calls the definitions opinionated; those below are in our words.
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+import numpy as np
+
+from tl_helpers.experiments import transfer_verdict
+from tl_helpers.grid import run_grid
+from tl_helpers.provenance import load_study, study_provenance
+from tl_helpers.route_studies import COMPARISONS, role_of
+from tl_helpers.runs import MEASURED
+from tl_helpers.studies import ROUTE_STUDIES
+from tl_helpers.tuning import measured_run
 
 ORDERS = ("sequential", "simultaneous")
 
@@ -31,7 +41,7 @@ class Route:
     ours : str
         The recognisable counterpart that this kit runs.
     study : str
-        Name under which its runs are stored, see :func:`tl_helpers.provenance.load_study`.
+        Its experiment: a key of :data:`tl_helpers.studies.ROUTE_STUDIES`.
     """
 
     name: str
@@ -160,3 +170,165 @@ def route_of(*, same_task, same_domain, order):
         raise ValueError(f"order must be one of {', '.join(map(repr, ORDERS))}, not {order!r}.")
     asked = (same_task, same_domain, order)
     return next(route for route in ROUTES if (route.same_task, route.same_domain, route.order) == asked)
+
+
+def find_route(name):
+    """Return the route of that name.
+
+    Parameters
+    ----------
+    name : str or Route
+        Such as ``"Domain Adaptation"``, in any case; a route is returned as it is.
+
+    Returns
+    -------
+    Route
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if isinstance(name, Route):
+        return name
+    found = [route for route in ROUTES if route.name.lower() == str(name).lower()]
+    if not found:
+        raise ValueError(f"There is no route {name!r}; there are {', '.join(route.name for route in ROUTES)}.")
+    return found[0]
+
+
+def run_route(route, budgets=None, seeds=(0,), *, arms=None, path=None, n_jobs=1):
+    """Run a route's experiment now, at the learning rates that were tuned for the stored results.
+
+    Parameters
+    ----------
+    route : Route or str
+    budgets : sequence of int, optional
+        Labels per class, or labelled scenes; all stored ones if it is left out. At a budget that was not stored, an arm
+        trains at the rate of the nearest one that was.
+    seeds : sequence of int
+        Six seeds (0…5) are stored.
+    arms : sequence of str, optional
+        Which of the study's arms; those of the route's main comparison if it is left out.
+    path, n_jobs
+        See :func:`tl_helpers.grid.run_grid`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per run, with the same columns for all routes, see :func:`tidy`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such route or arm.
+
+    Examples
+    --------
+    >>> runs = run_route("Domain Adaptation", budgets=[20], seeds=[0])  # doctest: +SKIP
+    """
+    route = find_route(route)
+    study, comparison = ROUTE_STUDIES[route.study], COMPARISONS[route.study]
+    arms = list(arms or (comparison.treatment, comparison.baseline))
+    unknown = [arm for arm in arms if arm not in study.arms]
+    if unknown:
+        raise ValueError(f"{route.name} has no arm {unknown[0]!r}; it has {', '.join(study.arms)}.")
+    budgets = list(study.budgets if budgets is None else budgets)
+    rates = {f"{arm}/{budget}": _stored_rate(route, arm, budget) for arm in arms for budget in budgets}
+    runs = run_grid(
+        measured_run, arms, budgets, seeds, path=path, n_jobs=n_jobs, experiment=study.function, rates=rates
+    )
+    return tidy(route.study, runs)
+
+
+def _stored_rate(route, arm, budget):
+    """Return the tuned rate of the nearest stored budget; None for an arm that has none."""
+    rates = study_provenance("routes")["spec"]["studies"][route.study]["rates"]
+    stored = {float(key.rsplit("/", 1)[1]): rate for key, rate in rates.items() if key.rsplit("/", 1)[0] == arm}
+    return stored[min(stored, key=lambda one: abs(np.log(one / budget)))] if stored else None
+
+
+def tidy(study, runs):
+    """Give the runs of a route's study the columns that all routes share.
+
+    Parameters
+    ----------
+    study : str
+        A key of :data:`tl_helpers.studies.ROUTE_STUDIES`.
+    runs : pandas.DataFrame
+        As :func:`tl_helpers.grid.run_grid` returns it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``route``, ``arm``, ``role`` (transfer, baseline or control), ``budget``, ``budget_unit``, ``seed``, ``fold`` (0
+        where the split is fixed), ``metric``, ``score``, ``learning_rate`` and ``updates`` (missing where nothing was
+        trained by gradient), ``seconds`` (of CPU), then what else the study measured, and ``spec``, the hash of what
+        the run depended on.
+    """
+    name = next(route.name for route in ROUTES if study.startswith(route.study))
+    settings = ROUTE_STUDIES[study]
+    shared = {
+        "route": name,
+        "arm": runs["arm"],
+        "role": runs["arm"].map(role_of),
+        "budget": runs["budget"],
+        "budget_unit": settings.budget_unit,
+        "seed": runs["seed"],
+        "fold": runs["fold"] if "fold" in runs else 0,
+        "metric": settings.metric,
+        "score": runs["score"],
+        "learning_rate": runs["learning_rate"] if "learning_rate" in runs else np.nan,
+        "updates": runs["updates"] if "updates" in runs else np.nan,
+        "seconds": runs["run_cpu_seconds"],
+    }
+    others = runs.drop(columns=[name for name in (*shared, *MEASURED, "train_seconds") if name in runs])
+    return others.assign(**shared)[[*shared, *others]]
+
+
+def route_verdict(route, runs=None):
+    """Judge a route's main comparison, with the usual doubts: more updates, another head, the offer of rates.
+
+    Parameters
+    ----------
+    route : Route or str
+    runs : pandas.DataFrame, optional
+        As ``load_study("routes")`` returns it, which is taken if it is left out.
+
+    Returns
+    -------
+    tl_helpers.experiments.TransferVerdict
+    """
+    route = find_route(route)
+    runs = load_study("routes") if runs is None else runs
+    comparison = COMPARISONS[route.study]
+    return transfer_verdict(
+        runs[runs["route"] == route.name],
+        comparison.treatment,
+        comparison.baseline,
+        controls=comparison.controls,
+        chance=comparison.chance,
+        learning_rates=study_provenance("routes")["spec"]["studies"][route.study]["rates_offered"],
+    )
+
+
+def route_gains(runs=None):
+    """Table what every route gains, budget by budget.
+
+    Parameters
+    ----------
+    runs : pandas.DataFrame, optional
+        See :func:`route_verdict`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per route and budget: ``route``, ``budget``, ``n``, ``difference`` with ``low`` and ``high`` (points,
+        95 % interval), ``p``, ``p_holm`` (corrected over the route's budgets) and ``verdict``, the checks included.
+    """
+    import pandas
+
+    runs = load_study("routes") if runs is None else runs
+    tables = [route_verdict(route, runs).table.assign(route=route.name) for route in ROUTES]
+    table = pandas.concat(tables, ignore_index=True)
+    return table[["route", *(name for name in table if name != "route")]]

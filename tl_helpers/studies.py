@@ -1,21 +1,12 @@
-"""Which runs stand behind the stored figures? Every study, and the command that makes its results anew.
+"""Which runs stand behind the stored figures? The studies of the first notebooks, and the list of all.
 
-    python -m tl_helpers.studies                  # all of them
-    python -m tl_helpers.studies street_labels    # one
-
-Finished runs are kept under ``.tl_cache/``, so it may be stopped at any time and goes on where it was. A study is a
-function of ``arm``, ``budget`` and ``seed`` that trains, tests and returns one row. Learning rates are tuned per arm
-and budget on the validation split, with seeds of their own; only then is the test split used.
+:mod:`tl_helpers.tuning` says what a study is; :mod:`tl_helpers.results` makes them anew.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
@@ -39,7 +30,6 @@ from tl_helpers.feature_studies import (
     network_similarity,
     wrong_preprocessing,
 )
-from tl_helpers.files import atomic_path, data_folder
 from tl_helpers.freezing_studies import (
     BACKBONE_CUTS,
     DEPTHS,
@@ -51,8 +41,6 @@ from tl_helpers.freezing_studies import (
     freeze_sketches,
     freezing_sweep,
 )
-from tl_helpers.grid import run_grid
-from tl_helpers.provenance import load_study, save_study
 from tl_helpers.route_studies import (
     dataset_merging,
     domain_adaptation,
@@ -64,51 +52,7 @@ from tl_helpers.route_studies import (
     weight_sharing,
 )
 from tl_helpers.street_runs import run_classifier, run_detector, street
-
-LADDER = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
-RATES = LADDER[2:7]
-FEWER_RATES = LADDER[3:6]
-WORK = Path(".tl_cache/studies")
-
-
-@dataclass(frozen=True)
-class Study:
-    """What :func:`run_study` needs to know.
-
-    Parameters
-    ----------
-    function : callable
-        ``function(arm, budget, seed, *, rate, split)`` → dict with at least ``score``.
-    arms : tuple of str
-    budgets : tuple
-    seeds : tuple of int
-    tuned : tuple of str
-        Arms whose learning rate is tuned; the others have none.
-    rates : tuple of float
-        The rates to begin with; :func:`tune` offers an arm more where its best lies at an end.
-    tuning_seeds : tuple of int
-        Seeds of the runs that choose: none of `seeds`.
-    checks : tuple of str
-        Arms that only check a finding; they run at every second budget, the first among them.
-    budget_unit, metric : str
-        What the columns ``budget`` and ``score`` mean.
-    """
-
-    function: Callable
-    arms: tuple[str, ...]
-    budgets: tuple
-    seeds: tuple[int, ...]
-    tuned: tuple[str, ...] = ()
-    rates: tuple[float, ...] = RATES
-    tuning_seeds: tuple[int, ...] = (100, 101, 102)
-    checks: tuple[str, ...] = ()
-    budget_unit: str = "labels per class"
-    metric: str = "accuracy in %"
-
-    def budgets_of(self, arm):
-        """Return the budgets at which an arm runs."""
-        return self.budgets[::2] if arm in self.checks else self.budgets
-
+from tl_helpers.tuning import FEWER_RATES, RATES, Study
 
 # ---------------------------------------------------------------- notebook 00
 
@@ -516,7 +460,7 @@ def _garment_probabilities(split):
     return softmax(logits.astype("float64"), axis=1), data.y
 
 
-# ---------------------------------------------------------------- running them
+# ---------------------------------------------------------------- the list
 
 SEEDS = tuple(range(10))
 SWEEP_ARMS = ("AnB", "AnB+", "BnB", "BnB+", "RnB", "AnD", "AnD+", "RnD")
@@ -678,7 +622,7 @@ STUDIES = {
         metric="mean recall in %",
     ),
 }
-# The eight routes. Their results are not stored yet.
+# The eight routes: all together are the stored study "routes".
 ROUTE_STUDIES = {
     "route_task_fine_tuning": _route(
         task_fine_tuning,
@@ -763,167 +707,3 @@ ROUTE_STUDIES = {
         checks=("separate_longer",),
     ),
 }
-
-
-def tune(study, name, *, n_jobs):
-    """Choose a learning rate for each tuned arm and budget: the best mean score on the validation split.
-
-    Every arm is offered ``study.rates`` first. Where the best of them lies at an end for some budget, that arm is
-    offered the next rate of :data:`LADDER` as well, at all its budgets, until the best lies inside.
-
-    Parameters
-    ----------
-    study : Study
-    name : str
-    n_jobs : int
-
-    Returns
-    -------
-    rates : dict of str to float
-        ``"arm/budget"`` → rate.
-    offered : list of float
-        All rates that were tried.
-    at_edge : list of str
-        Those whose choice is the smallest or the largest rate that they were offered.
-    """
-    offers = {arm: list(study.rates) for arm in study.tuned}
-    rates, at_edge, wider = {}, [], offers
-    while wider:
-        arms = [f"{arm} @ {rate:g}" for arm, offer in offers.items() for rate in offer]
-        settings = {"path": WORK / f"{name}-tuning.jsonl", "n_jobs": n_jobs, "experiment": study.function}
-        runs = _run_arms(study, tuning_run, arms, study.tuning_seeds, **settings)
-        scores = {}
-        for (arm, budget), score in runs.groupby(["arm", "budget"])["score"].mean().items():
-            arm, rate = arm.rsplit(" @ ", 1)
-            scores.setdefault((arm, budget), {})[float(rate)] = score
-        best = {key: max(by_rate, key=by_rate.get) for key, by_rate in scores.items()}
-        rates = {f"{arm}/{budget}": rate for (arm, budget), rate in best.items()}
-        at_edge = [f"{arm}/{budget}" for (arm, budget), rate in best.items() if rate in _ends(offers[arm])]
-        chosen = {arm: [rate for (one, _), rate in best.items() if one == arm] for arm in offers}
-        wider = {arm: _wider(offer, chosen[arm]) for arm, offer in offers.items()}
-        wider = {arm: offer for arm, offer in wider.items() if offer != offers[arm]}
-        offers |= wider
-    return rates, sorted(set().union(*offers.values())), at_edge
-
-
-def _ends(offer):
-    return min(offer), max(offer)
-
-
-def _wider(offer, chosen):
-    """Return the offer with the next rung of the ladder at each end that was chosen."""
-    lowest, highest = _ends(offer)
-    below = [rate for rate in LADDER if rate < lowest and lowest in chosen][-1:]
-    above = [rate for rate in LADDER if rate > highest and highest in chosen][:1]
-    return below + offer + above
-
-
-def _run_arms(study, function, arms, seeds, **settings):
-    """Run arms (a name, perhaps with `` @ `` and a rate) at their budgets."""
-    import pandas
-
-    frames = []
-    for budgets in dict.fromkeys([study.budgets, study.budgets[::2]]):
-        chosen = [arm for arm in arms if study.budgets_of(arm.split(" @ ")[0]) == budgets]
-        if chosen:
-            frames.append(run_grid(function, chosen, budgets, seeds, **settings))
-    runs = pandas.concat(frames, ignore_index=True)
-    # What the log has seen by the last call is the provenance of all.
-    runs.attrs["provenance"] = frames[-1].attrs["provenance"] | {"arms": list(arms), "budgets": list(study.budgets)}
-    return runs
-
-
-def tuning_run(*, arm, budget, seed, experiment):
-    """Run one arm on the validation split at the rate that follows its name."""
-    arm, rate = arm.rsplit(" @ ", 1)
-    return experiment(arm, budget, seed, rate=float(rate), split="validation")
-
-
-def measured_run(*, arm, budget, seed, experiment, rates):
-    """Run one arm on the test split at its tuned rate."""
-    return experiment(arm, budget, seed, rate=rates.get(f"{arm}/{budget}"), split="test")
-
-
-def run_study(name, *, n_jobs=2):
-    """Run a study, tuning first, and store its results in ``data/results/``.
-
-    Parameters
-    ----------
-    name : str
-        One of :data:`STUDIES` or :data:`ROUTE_STUDIES`.
-    n_jobs : int
-        Worker processes.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per run.
-    """
-    study = (STUDIES | ROUTE_STUDIES)[name]
-    rates, offered, at_edge = tune(study, name, n_jobs=n_jobs)
-    settings = {"path": WORK / f"{name}.jsonl", "n_jobs": n_jobs, "experiment": study.function, "rates": rates}
-    runs = _run_arms(study, measured_run, study.arms, study.seeds, **settings)
-    spec = {
-        "rates": rates,
-        "rates_offered": offered,
-        "rates_at_edge": at_edge,
-        "budget_unit": study.budget_unit,
-        "metric": study.metric,
-    }
-    save_study(runs, data_folder() / f"results/{name}.csv", command=f"python run.py results {name}", spec=spec)
-    return runs
-
-
-def overview():
-    """Draw the README's figure from the stored results into ``data/results/overview.png``."""
-    import matplotlib.pyplot as plt
-
-    from tl_helpers.experiments import confidence_interval
-    from tl_helpers.plots import curves
-
-    panels = [
-        (
-            "emoji_labels",
-            "Emoji, eight groups: ImageNet features\nor a small network from scratch",
-            {"features": "frozen ImageNet features", "scratch": "from scratch"},
-        ),
-        (
-            "street_labels",
-            "Garments in line drawings: fine-tuned\nfrom photographs, or from scratch",
-            {"fine_tuning": "fine-tuned", "scratch": "from scratch", "forest": "random forest, pixels"},
-        ),
-    ]
-    figure, axes = plt.subplots(1, 2, figsize=(12.5, 3.8), layout="constrained")
-    for axis, (name, title, arms) in zip(axes, panels, strict=True):
-        table = confidence_interval(load_study(data_folder() / f"results/{name}.csv"))
-        settings = {"xlabel": "labels per class", "ylabel": "test accuracy (%)", "title": title, "names": arms}
-        curves(table, x="budget", axis=axis, **settings)
-    with atomic_path(data_folder() / "results/overview.png") as path:
-        figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
-def main(arguments=None):
-    """Run the studies named on the command line, or all, and draw the overview."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(STUDIES | ROUTE_STUDIES)}")
-    parser.add_argument("--jobs", type=int, default=2, help="worker processes (default 2)")
-    options = parser.parse_args(arguments)
-    known = STUDIES | ROUTE_STUDIES
-    unknown = sorted(set(options.names) - set(known))
-    if unknown:
-        parser.error(f"no such study: {', '.join(unknown)}; there are {', '.join(known)}")
-    for name in options.names or STUDIES:
-        print(f"{name}: {known[name].function.__doc__.splitlines()[0]}")
-        runs = run_study(name, n_jobs=options.jobs)
-        print(runs.groupby(["arm", "budget"], sort=False)["score"].mean().unstack().round(1).to_string())
-    if all((data_folder() / f"results/{name}.csv").exists() for name in ("emoji_labels", "street_labels")):
-        overview()
-    print("Now list the new files: python data/build/checksums.py")
-
-
-if __name__ == "__main__":
-    # Worker processes find a study's function by the module's name, and `python -m` has loaded it as `__main__`.
-    from tl_helpers import studies
-
-    studies.main()

@@ -15,21 +15,29 @@ def few_updates(monkeypatch):
 
 
 def test_every_route_has_its_study_and_its_comparison():
-    assert [route.study for route in ROUTES] == list(ROUTE_STUDIES)
-    assert [route.name for route in ROUTES] == list(route_studies.COMPARISONS)
-    for study, comparison in zip(ROUTE_STUDIES.values(), route_studies.COMPARISONS.values(), strict=True):
-        assert set(comparison) <= set(study.tuned) and len(study.budgets) == 5 and len(study.seeds) >= 5
+    assert [route.study for route in ROUTES] == list(route_studies.COMPARISONS)
+    for name, (treatment, baseline, controls, _) in route_studies.COMPARISONS.items():
+        study = ROUTE_STUDIES[name]
+        assert {treatment, baseline, *controls} <= set(study.tuned) and len(study.budgets) == 5
+        assert len(study.seeds) >= 5 and study.budgets_of(treatment) == study.budgets_of(baseline) == study.budgets
+        assert f"{baseline}_longer" in controls and set(controls) <= set(study.checks)
+        roles = [route_studies.role_of(arm) for arm in (treatment, baseline, *controls)]
+        assert roles == ["transfer", *["baseline"] * (1 + len(controls))]
 
 
-@pytest.mark.parametrize("name", ROUTE_STUDIES)
+@pytest.mark.parametrize("name", route_studies.COMPARISONS)
 def test_treatment_and_baseline_run_with_the_same_updates(name):
     study = ROUTE_STUDIES[name]
-    route = next(route for route in ROUTES if route.study == name)
-    treatment, baseline, patient = route_studies.COMPARISONS[route.name]
+    treatment, baseline, *_ = route_studies.COMPARISONS[name]
     rows = [study.function(arm, study.budgets[0], 0, rate=1e-3, split="test") for arm in (treatment, baseline)]
     for row in rows:
         assert 0 <= row["score"] <= 100 and row["updates"] == 3 and row["learning_rate"] == 1e-3
-    assert patient == f"{baseline}_longer" and route_studies._updates(patient) == 12
+    assert route_studies._updates(f"{baseline}_longer") == 12
+
+
+def test_a_source_of_shuffled_labels_is_a_control():
+    assert route_studies.role_of("fine_tuning_random_source") == "control"
+    assert route_studies.role_of("own_stems") == route_studies.role_of("merged_70") == "transfer"
 
 
 def test_scraped_thumbnails_have_lost_their_detail():

@@ -112,12 +112,6 @@ def test_standardising_per_domain_undoes_a_shift_that_fools_the_plain_classifier
     assert (studies.predict_photos("emoji_per_domain", *arguments) == labels).all()
 
 
-def test_an_unknown_study_is_refused(capsys):
-    with pytest.raises(SystemExit):
-        studies.main(["nothing"])
-    assert "no such study: nothing" in capsys.readouterr().err
-
-
 def test_wrong_labels_are_as_many_as_asked_for_and_all_wrong():
     data = load_street("plain", "test", n=200)
     spoilt = with_wrong_labels(data, 0.3, seed=0)

@@ -1,0 +1,156 @@
+"""How does every arm get its own learning rate, and is then measured? What a study is, and how it is run.
+
+A study is a function of ``arm``, ``budget`` and ``seed`` that trains, tests and returns one row. Learning rates are
+tuned per arm and budget on the validation split, with seeds of their own; only then is the test split used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tl_helpers.grid import run_grid
+
+LADDER = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+RATES = LADDER[2:7]
+FEWER_RATES = LADDER[3:6]
+
+
+@dataclass(frozen=True)
+class Study:
+    """What :func:`tune` and :func:`measure` need to know.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(arm, budget, seed, *, rate, split)`` → dict with at least ``score``.
+    arms : tuple of str
+    budgets : tuple
+    seeds : tuple of int
+    tuned : tuple of str
+        Arms whose learning rate is tuned; the others have none.
+    rates : tuple of float
+        The rates to begin with; :func:`tune` offers an arm more where its best lies at an end.
+    tuning_seeds : tuple of int
+        Seeds of the runs that choose: none of `seeds`.
+    checks : tuple of str
+        Arms that only check a finding; they run at every second budget, the first among them.
+    budget_unit, metric : str
+        What the columns ``budget`` and ``score`` mean.
+    """
+
+    function: Callable
+    arms: tuple[str, ...]
+    budgets: tuple
+    seeds: tuple[int, ...]
+    tuned: tuple[str, ...] = ()
+    rates: tuple[float, ...] = RATES
+    tuning_seeds: tuple[int, ...] = (100, 101, 102)
+    checks: tuple[str, ...] = ()
+    budget_unit: str = "labels per class"
+    metric: str = "accuracy in %"
+
+    def budgets_of(self, arm):
+        """Return the budgets at which an arm runs."""
+        return self.budgets[::2] if arm in self.checks else self.budgets
+
+
+def tune(study, *, path, n_jobs):
+    """Choose a learning rate for each tuned arm and budget: the best mean score on the validation split.
+
+    Every arm is offered ``study.rates`` first. Where the best of them lies at an end for some budget, that arm is
+    offered the next rate of :data:`LADDER` as well, at all its budgets, until the best lies inside.
+
+    Parameters
+    ----------
+    study : Study
+    path : path-like or None
+        The log, see :func:`tl_helpers.grid.run_grid`.
+    n_jobs : int
+
+    Returns
+    -------
+    rates : dict of str to float
+        ``"arm/budget"`` → rate.
+    offered : list of float
+        All rates that were tried.
+    at_edge : list of str
+        Those whose choice is the smallest or the largest rate that they were offered.
+    """
+    offers = {arm: list(study.rates) for arm in study.tuned}
+    rates, at_edge, wider = {}, [], offers
+    while wider:
+        arms = [f"{arm} @ {rate:g}" for arm, offer in offers.items() for rate in offer]
+        settings = {"path": path, "n_jobs": n_jobs, "experiment": study.function}
+        runs = _run_arms(study, tuning_run, arms, study.tuning_seeds, **settings)
+        scores = {}
+        for (arm, budget), score in runs.groupby(["arm", "budget"])["score"].mean().items():
+            arm, rate = arm.rsplit(" @ ", 1)
+            scores.setdefault((arm, budget), {})[float(rate)] = score
+        best = {key: max(by_rate, key=by_rate.get) for key, by_rate in scores.items()}
+        rates = {f"{arm}/{budget}": rate for (arm, budget), rate in best.items()}
+        at_edge = [f"{arm}/{budget}" for (arm, budget), rate in best.items() if rate in _ends(offers[arm])]
+        chosen = {arm: [rate for (one, _), rate in best.items() if one == arm] for arm in offers}
+        wider = {arm: _wider(offer, chosen[arm]) for arm, offer in offers.items()}
+        wider = {arm: offer for arm, offer in wider.items() if offer != offers[arm]}
+        offers |= wider
+    return rates, sorted(set().union(*offers.values())), at_edge
+
+
+def _ends(offer):
+    return min(offer), max(offer)
+
+
+def _wider(offer, chosen):
+    """Return the offer with the next rung of the ladder at each end that was chosen."""
+    lowest, highest = _ends(offer)
+    below = [rate for rate in LADDER if rate < lowest and lowest in chosen][-1:]
+    above = [rate for rate in LADDER if rate > highest and highest in chosen][:1]
+    return below + offer + above
+
+
+def _run_arms(study, function, arms, seeds, **settings):
+    """Run arms (a name, perhaps with `` @ `` and a rate) at their budgets."""
+    import pandas
+
+    frames = []
+    for budgets in dict.fromkeys([study.budgets, study.budgets[::2]]):
+        chosen = [arm for arm in arms if study.budgets_of(arm.split(" @ ")[0]) == budgets]
+        if chosen:
+            frames.append(run_grid(function, chosen, budgets, seeds, **settings))
+    runs = pandas.concat(frames, ignore_index=True)
+    # What the log has seen by the last call is the provenance of all.
+    runs.attrs["provenance"] = frames[-1].attrs["provenance"] | {"arms": list(arms), "budgets": list(study.budgets)}
+    return runs
+
+
+def tuning_run(*, arm, budget, seed, experiment):
+    """Run one arm on the validation split at the rate that follows its name."""
+    arm, rate = arm.rsplit(" @ ", 1)
+    return experiment(arm, budget, seed, rate=float(rate), split="validation")
+
+
+def measure(study, rates, *, path, n_jobs):
+    """Run all arms of a study on the test split.
+
+    Parameters
+    ----------
+    study : Study
+    rates : dict of str to float
+        ``"arm/budget"`` → rate, as :func:`tune` returns it.
+    path : path-like or None
+        The log, see :func:`tl_helpers.grid.run_grid`.
+    n_jobs : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per run.
+    """
+    settings = {"path": path, "n_jobs": n_jobs, "experiment": study.function, "rates": rates}
+    return _run_arms(study, measured_run, study.arms, study.seeds, **settings)
+
+
+def measured_run(*, arm, budget, seed, experiment, rates):
+    """Run one arm on the test split at its tuned rate."""
+    return experiment(arm, budget, seed, rate=rates.get(f"{arm}/{budget}"), split="test")
