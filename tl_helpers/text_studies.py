@@ -1,0 +1,150 @@
+"""Does the text beside a picture help? Emoji and their names: two modalities in one network, or a network for each.
+
+The study function is for :mod:`tl_helpers.studies`, which lists and runs it. A joint network has two advantages over
+one that sees pictures only: it knows more, and it shares weights. Only the second is weight sharing, so the honest
+baseline knows as much and shares nothing: two networks, trained apart, whose probabilities are averaged.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from tl_helpers.datasets import load_emoji
+
+UPDATES = 200
+SIZE = 128
+HIDDEN = 64
+
+
+def emoji_text(arm, budget, seed, *, rate=None, split="test"):
+    """Sort emoji into eight groups by picture, by text, or by both, in one network or in two.
+
+    Each seed draws another fold of concepts and another sample of labels.
+
+    Parameters
+    ----------
+    arm : str
+        ``"image"``: features of the frozen ImageNet backbone. ``"text"``: the words of the name. ``"joint"``: one
+        network gets both. ``"late_fusion"``: the average of the probabilities of two networks, one for each.
+        ``"keywords"``, ``"joint_keywords"`` and ``"late_fusion_keywords"`` have the name and all keywords as text.
+        ``"image_longer"``: four times the updates.
+    budget : int
+        Labels per class.
+    seed : int
+    rate : float
+    split : {"validation", "test"}
+
+    Returns
+    -------
+    dict
+        ``score``: accuracy in %; ``fold``: which division into splits.
+    """
+    keywords = "keywords" in arm
+    kind = arm.removesuffix("_longer").removesuffix("_keywords")
+    train, test = emoji_with_text(budget, seed, split=split, keywords=keywords)
+    networks = {"keywords": [("text",)], "joint": [("image", "text")], "late_fusion": [("image",), ("text",)]}
+    updates = 4 * UPDATES if arm.endswith("_longer") else UPDATES
+    settings = {"rate": rate, "updates": updates, "seed": seed}
+    probabilities = [
+        fit_and_predict([train[part] for part in parts], train["y"], [test[part] for part in parts], **settings)
+        for parts in networks.get(kind, [(kind,)])
+    ]
+    right = np.mean(probabilities, axis=0).argmax(axis=1) == test["y"]
+    score = 100 * float(right.mean())
+    return {"score": score, "learning_rate": rate, "updates": updates, "fold": seed % 10}
+
+
+def emoji_with_text(budget, seed, *, split="test", keywords=False):
+    """Draw labelled emoji and those to test on, as features of their pictures and of their texts.
+
+    Parameters
+    ----------
+    budget : int
+        Labels per class.
+    seed : int
+        Draws the sample; its last digit is the fold.
+    split : {"validation", "test"}
+    keywords : bool
+        Whether the texts are names and keywords, or names alone.
+
+    Returns
+    -------
+    train, test : dict of str to numpy.ndarray
+        ``"image"`` ``(n, 1280)``, ``"text"`` ``(n, d)``, both ``float32``, and ``"y"`` ``(n,)``. Means, standard
+        deviations and the list of words come from all emoji that may be trained on, which takes no label; both parts
+        are scaled to the same total variance, so that neither drowns the other.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    emoji, pictures = _emoji_features()
+    rows = {part: _rows_of(seed % 10, part) for part in ("train", split)}
+    texts = [text if keywords else text.partition(", ")[0] for text in emoji.texts]
+    words = TfidfVectorizer(sublinear_tf=True).fit([texts[row] for row in rows["train"]]).transform(texts).toarray()
+    parts = {"image": _scaled(pictures, rows["train"], each=True), "text": _scaled(words, rows["train"], each=False)}
+    order = np.random.default_rng(seed).permutation(rows["train"])
+    chosen = np.concatenate([order[emoji.y[order] == label][:budget] for label in range(len(emoji.label_names))])
+    return tuple({name: x[of] for name, x in parts.items()} | {"y": emoji.y[of]} for of in (chosen, rows[split]))
+
+
+def _scaled(x, rows, *, each):
+    """Centre columns and scale them, each on its own or all alike, to a mean variance of 1 per picture feature."""
+    x = x - x[rows].mean(axis=0)
+    if each:
+        x = x / np.maximum(x[rows].std(axis=0), 1e-6)
+    # Rare words would count as much as common ones if each column were scaled by itself.
+    return (x * np.sqrt(1280 / x[rows].var(axis=0).sum())).astype("float32")
+
+
+def fit_and_predict(parts, y, test_parts, *, rate, updates, seed):
+    """Train a network with one hidden layer on one input or several side by side; return its probabilities.
+
+    Parameters
+    ----------
+    parts, test_parts : list of numpy.ndarray
+        ``(n, d)`` each. The first layer's weights on all of them lead into one representation of 64 numbers.
+    y : numpy.ndarray
+        Class indices ``(n,)``.
+    rate : float
+        Learning rate.
+    updates, seed : int
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(n, n_classes)``, 0…1.
+    """
+    import keras
+    from keras import layers
+    from scipy.special import softmax
+
+    from tl_helpers.loop import make_forward
+    from tl_helpers.training import fit_transfer
+
+    x, test_x = (np.concatenate(each, axis=1) for each in (parts, test_parts))
+    inputs = keras.Input(x.shape[1:])
+    shared = layers.Dense(HIDDEN, activation="relu", name="shared")(inputs)
+    model = keras.Model(inputs, layers.Dense(int(y.max()) + 1, name="head")(shared))
+    fit_transfer(model, (x, y), strategy="scratch", learning_rate=rate, updates=updates, seed=seed)
+    return softmax(make_forward(model)(test_x, 256).astype("float64"), axis=1)
+
+
+@lru_cache(maxsize=1)
+def _emoji_features():
+    """Return all emoji of the eight groups and the frozen backbone's features of them; a process extracts once."""
+    from tl_helpers.features import extract_features
+    from tl_helpers.models import load_backbone
+
+    emoji = load_emoji("noto", "all", size=SIZE)
+    # Beside the runs of studies, where there are any; a notebook keeps no files.
+    runs = Path(".tl_cache/studies")
+    cache = runs.parent / "features" if runs.is_dir() else None
+    return emoji, extract_features(load_backbone(size=SIZE), emoji.x, cache=cache)
+
+
+@lru_cache(maxsize=30)
+def _rows_of(fold, split):
+    emoji, _ = _emoji_features()
+    return np.flatnonzero(np.isin(emoji.ids, load_emoji("noto", split, fold=fold, size=8).ids))
