@@ -205,25 +205,56 @@ def dataset_merging(arm, budget, seed, *, rate=None, split="test"):
     own = sample_budget(street("photo", "target"), budget, seed=seed)
     x, y = own.x, own.y
     if arm.startswith("merged"):
-        scraped = with_wrong_labels(_scraped(seed), int(arm.split("_")[1]) / 100, seed=seed)
+        scraped = with_wrong_labels(scraped_thumbnails(seed), int(arm.split("_")[1]) / 100, seed=seed)
         x, y = np.concatenate([x, scraped.x]), np.concatenate([y, scraped.y])
     model = small_cnn((28, 28, 1), 10, head=_head(arm), seed=seed)
     fit_transfer(model, (x, y), strategy="scratch", learning_rate=rate, updates=_updates(arm), seed=seed)
     return _row(arm, rate, 100 * accuracy(model, street("photo", split)))
 
 
-def _scraped(seed):
-    """Draw garments of the source pool, halved in size and blown up again."""
+def scraped_thumbnails(seed):
+    """Draw garments of the source pool, halved in size and blown up again.
+
+    Parameters
+    ----------
+    seed : int
+
+    Returns
+    -------
+    Dataset
+        :data:`SCRAPED` of them, with their true labels.
+    """
     pool = street("photo", "source")
     data = pool.subset(np.random.default_rng(seed).permutation(len(pool))[:SCRAPED])
-    small = data.x.reshape(len(data), 14, 2, 14, 2, 1).mean(axis=(2, 4))
-    x = small.round().astype("uint8").repeat(2, axis=1).repeat(2, axis=2).reshape(len(data), 28, 28, 1)
-    return dataclasses.replace(data, x=x)
+    return dataclasses.replace(data, x=halve_and_blow_up(data.x))
+
+
+def halve_and_blow_up(x):
+    """Average blocks of 2 × 2 pixels.
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+        ``uint8``, ``(n, 28, 28, 1)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of the same type and shape.
+    """
+    small = x.reshape(len(x), 14, 2, 14, 2, 1).mean(axis=(2, 4)).round().astype("uint8")
+    return small.repeat(2, axis=1).repeat(2, axis=2)
 
 
 @lru_cache(maxsize=1)
-def _two_digit_collections():
-    """Return both collections, 28 × 28: name → split → (x, y). Digits of 8 × 8 come with scikit-learn (UCI, 1998)."""
+def two_digit_collections():
+    """Return two collections of digits: one of 28 × 28 pixels, one of 8 × 8 that comes with scikit-learn (UCI, 1998).
+
+    Returns
+    -------
+    dict of str to dict
+        Name → split → ``x`` (uint8, ``(n, 28, 28, 1)``, the small ones enlarged) and ``y``.
+    """
     from scipy import ndimage
     from sklearn.datasets import load_digits
 
@@ -261,7 +292,7 @@ def weight_sharing(arm, budget, seed, *, rate=None, split="test"):
     from tl_helpers.training import accuracy, fit_transfer
 
     train, test = {}, {}
-    for number, (name, parts) in enumerate(_two_digit_collections().items()):
+    for number, (name, parts) in enumerate(two_digit_collections().items()):
         x, y = parts["train"]
         order = np.random.default_rng([seed, number]).permutation(len(y))
         rows = np.concatenate([order[y[order] == digit][:budget] for digit in range(10)])

@@ -1,4 +1,4 @@
-"""How alike do two networks see the same pictures? Centred kernel alignment of their features."""
+"""How alike are two networks, and how alike two domains? Both are read from features."""
 
 import numpy as np
 
@@ -57,8 +57,8 @@ def cka(x, y, *, debiased=True):
     return float(dependence(x, y) / np.sqrt(own[0] * own[1]))
 
 
-def _centred(features, name):
-    """Return float64 features with centred columns and Frobenius norm 1."""
+def _finite(features, name):
+    """Return features as finite float64, or say what is wrong with them."""
     features = np.asarray(features, "float64")
     if features.ndim != 2 or 0 in features.shape:
         raise ValueError(
@@ -66,6 +66,12 @@ def _centred(features, name):
         )
     if not np.isfinite(features).all():
         raise ValueError(f"{name} holds values that are not finite (NaN or infinity).")
+    return features
+
+
+def _centred(features, name):
+    """Return float64 features with centred columns and Frobenius norm 1."""
+    features = _finite(features, name)
     largest = np.abs(features).max()
     features = features / largest if largest else features
     centred = features - features.mean(axis=0)
@@ -93,3 +99,84 @@ def _unbiased_hsic(x, y):
     n = len(x)
     d, e = np.square(x).sum(axis=1), np.square(y).sum(axis=1)
     return _squared_product(x, y) - n / (n - 2) * (d @ e) + d.sum() * e.sum() / ((n - 1) * (n - 2))
+
+
+# ---------------------------------------------------------------- two domains
+
+_DISTANCES = ("proxy_a", "mmd", "coral")
+
+
+def domain_distance(x, y, *, method="proxy_a", seed=0):
+    """Measure how far apart two domains are, by features of inputs from each.
+
+    Parameters
+    ----------
+    x, y : array-like
+        Features ``(n, d)`` and ``(m, d)`` of inputs from the two domains, by the same network; labels are not needed.
+    method : {"proxy_a", "mmd", "coral"}
+        ``"proxy_a"``: can a linear classifier tell them apart? 2 (1 − 2ε) with its error ε on held-out rows
+        (Ben-David et al. 2007, section 4; logistic regression on standardised features, five folds, both domains with
+        the same weight). About 0 for one and the same domain, 2 where it never errs; chance can make it negative.
+        ``"mmd"``: squared maximum mean discrepancy, unbiased, with a Gaussian kernel as wide as the median distance
+        (Gretton et al. 2012, equation 3). About 0 for one and the same domain, where it may be slightly negative.
+        ``"coral"``: squared distance of the covariances, divided by 4 d² (Sun and Saenko 2016, equation 1). It depends
+        on the features' scale, so it compares pairs of domains under one network, nothing else.
+    seed : int
+        Of the folds of ``"proxy_a"``.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If an array is not of shape ``(n, d)`` with finite numbers, if the widths differ, if there are fewer than five
+        rows, or if there is no such method.
+
+    Examples
+    --------
+    >>> rows = np.arange(20.0)[:, None]
+    >>> domain_distance(rows, rows + 100)
+    2.0
+    """
+    x, y = _finite(x, "x"), _finite(y, "y")
+    if x.shape[1] != y.shape[1]:
+        raise ValueError(f"x has {x.shape[1]} features and y {y.shape[1]}: take both from the same network.")
+    if min(len(x), len(y)) < 5:
+        raise ValueError(f"There are {len(x)} and {len(y)} rows; a distance of domains needs at least five of each.")
+    if method not in _DISTANCES:
+        raise ValueError(f"method must be one of {', '.join(map(repr, _DISTANCES))}, not {method!r}.")
+    if method == "proxy_a":
+        return _proxy_a(x, y, seed)
+    if method == "mmd":
+        return _unbiased_mmd(x, y)
+    gap = np.cov(x, rowvar=False) - np.cov(y, rowvar=False)
+    return float((gap**2).sum() / (4 * x.shape[1] ** 2))
+
+
+def _proxy_a(x, y, seed):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    side = np.repeat([0, 1], [len(x), len(y)])
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=1000, class_weight="balanced"))
+    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
+    found = cross_val_predict(classifier, np.concatenate([x, y]), side, cv=folds)
+    error = np.mean([(found[side == one] != one).mean() for one in (0, 1)])
+    return float(2 * (1 - 2 * error))
+
+
+def _unbiased_mmd(x, y):
+    from scipy.spatial.distance import pdist, squareform
+
+    squared = pdist(np.concatenate([x, y]), "sqeuclidean")
+    middle = np.median(squared)
+    if middle == 0:
+        raise ValueError("More than half of the rows are the same, so their median distance is no scale.")
+    kernel = squareform(np.exp(-squared / (2 * middle)))  # zeros on the diagonal: a row is not compared with itself
+    n, m = len(x), len(y)
+    within = kernel[:n, :n].sum() / (n * (n - 1)) + kernel[n:, n:].sum() / (m * (m - 1))
+    return float(within - 2 * kernel[:n, n:].mean())

@@ -41,7 +41,7 @@ def test_a_source_of_shuffled_labels_is_a_control():
 
 
 def test_scraped_thumbnails_have_lost_their_detail():
-    scraped = route_studies._scraped(0)
+    scraped = route_studies.scraped_thumbnails(0)
     assert scraped.x.shape == (route_studies.SCRAPED, 28, 28, 1)
     blocks = scraped.x.reshape(-1, 14, 2, 14, 2)
     assert (blocks == blocks[:, :, :1, :, :1]).all()
@@ -57,6 +57,6 @@ def test_a_garment_is_asked_for_garments_and_a_digit_for_parity():
 
 
 def test_the_two_collections_of_digits_are_apart_and_complete():
-    for parts in route_studies._two_digit_collections().values():
+    for parts in route_studies.two_digit_collections().values():
         for x, y in parts.values():
             assert x.shape[1:] == (28, 28, 1) and x.dtype == "uint8" and set(y) == set(range(10))

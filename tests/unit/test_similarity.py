@@ -1,4 +1,4 @@
-"""CKA: exact values, the closed form for unrelated features, invariances, and errors that say what to do."""
+"""CKA and distances of domains: exact values, closed forms, invariances, and errors that say what to do."""
 
 import itertools
 from fractions import Fraction
@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
-from tl_helpers.similarity import cka
+from tl_helpers.similarity import cka, domain_distance
 
 
 def gaussian(n, d, seed):
@@ -133,3 +134,72 @@ def test_half_precision_and_very_large_or_small_features_are_safe():
 def test_errors_say_what_is_wrong(x, y, debiased, message):
     with pytest.raises(ValueError, match=message):
         cka(x, y, debiased=debiased)
+
+
+@pytest.mark.parametrize("mean", [1, 2, 4])
+def test_the_proxy_distance_of_two_gaussians_is_what_the_best_threshold_leaves(mean):
+    x, y = gaussian(4000, 1, 0), gaussian(4000, 1, 1) + mean
+    assert domain_distance(x, y) == pytest.approx(2 * (1 - 2 * norm.cdf(-mean / 2)), abs=0.04)
+
+
+@pytest.mark.parametrize("method", ["proxy_a", "mmd", "coral"])
+def test_two_samples_of_one_domain_are_no_distance_apart(method):
+    distances = [
+        domain_distance(gaussian(200, 8, seed), gaussian(200, 8, seed + 50), method=method) for seed in range(8)
+    ]
+    apart = domain_distance(gaussian(200, 8, 0), 2 * gaussian(200, 8, 1) + 1, method=method)
+    assert abs(np.mean(distances)) < 0.1 < apart and max(distances) < apart / 2
+
+
+def test_proxy_distance_minds_domains_of_unequal_size():
+    x, y = gaussian(3000, 1, 0), gaussian(300, 1, 1) + 2
+    assert domain_distance(x, y) == pytest.approx(1.365, abs=0.15)
+    # Without equal weights, "always the larger one" would err in a tenth of the cases: a distance of 1.6.
+    assert abs(domain_distance(gaussian(3000, 1, 2), gaussian(300, 1, 3))) < 0.2
+
+
+@pytest.mark.parametrize("dimensions", [1, 3])
+def test_mmd_of_two_gaussians_is_the_closed_form(dimensions):
+    mean = np.full(dimensions, 0.8)
+    x, y = gaussian(1500, dimensions, 0), gaussian(1500, dimensions, 1) + mean
+    both = np.concatenate([x, y])
+    differences = both[:, None, :] - both[None, :, :]
+    squared = (differences**2).sum(axis=2)[np.triu_indices(len(both), 1)]
+    width = np.median(squared)
+    closed = 2 * (width / (width + 2)) ** (dimensions / 2) * (1 - np.exp(-(mean @ mean) / (2 * (width + 2))))
+    assert domain_distance(x, y, method="mmd") == pytest.approx(closed, abs=0.02)
+
+
+def test_mmd_by_its_definition():
+    x, y = gaussian(6, 2, 0), gaussian(5, 2, 1) + 1
+    both = np.concatenate([x, y])
+    pairs = [((a - b) ** 2).sum() for a, b in itertools.combinations(both, 2)]
+    width = np.median(pairs)
+
+    def kernel(a, b):
+        return np.exp(-((a - b) ** 2).sum() / (2 * width))
+
+    within = sum(np.mean([kernel(a, b) for a, b in itertools.permutations(rows, 2)]) for rows in (x, y))
+    between = np.mean([kernel(a, b) for a in x for b in y])
+    assert domain_distance(x, y, method="mmd") == pytest.approx(within - 2 * between, abs=1e-12)
+
+
+def test_coral_distance_by_hand():
+    # Covariances ((2, 0), (0, 2)) and ((8, 0), (0, 8)): the squared difference is 72, divided by 4 · 2².
+    x = np.array([[1, 1], [-1, 1], [1, -1], [-1, -1], [0, 0], [0, 0], [0, 0]]) * np.sqrt(3)
+    assert np.cov(x, rowvar=False) == pytest.approx(np.diag([2, 2]))
+    assert domain_distance(x, 2 * x + 5, method="coral") == pytest.approx(72 / 16)
+
+
+def test_a_distance_says_what_is_wrong():
+    rows = gaussian(10, 3, 0)
+    with pytest.raises(ValueError, match="x has 3 features and y 2"):
+        domain_distance(rows, rows[:, :2])
+    with pytest.raises(ValueError, match="at least five"):
+        domain_distance(rows[:4], rows)
+    with pytest.raises(ValueError, match="'proxy_a', 'mmd', 'coral', not 'cosine'"):
+        domain_distance(rows, rows, method="cosine")
+    with pytest.raises(ValueError, match="y holds values that are not finite"):
+        domain_distance(rows, np.full((10, 3), np.nan))
+    with pytest.raises(ValueError, match="no scale"):
+        domain_distance(np.zeros((10, 3)), np.zeros((10, 3)), method="mmd")
