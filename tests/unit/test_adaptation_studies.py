@@ -1,0 +1,206 @@
+"""Adapting without target labels: no such label gets in, splits stay apart, alignment does what it is said to do."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tl_helpers import adaptation_studies as studies
+from tl_helpers.adaptation import coral, standardise
+from tl_helpers.datasets import load_emoji, load_photos, load_street
+
+WITHOUT_TRAINING = ("source_only", "per_domain", "coral")
+PARTS = ("train", "validation", "test")
+
+
+@pytest.fixture(autouse=True)
+def few_updates(monkeypatch):
+    monkeypatch.setattr(studies, "UPDATES", 3)
+
+
+# ---------------------------------------------------------------- what alignment does
+
+
+def two_classes(n, *, share=0.5, seed=0):
+    """Two Gaussian classes in two dimensions, far apart along the first."""
+    random = np.random.default_rng(seed)
+    y = (np.arange(n) < share * n).astype(int)
+    return random.normal(size=(n, 2)) + np.stack([8 * y, 0 * y], axis=1), y
+
+
+def test_per_domain_undoes_a_shift_that_leaves_the_source_alone_guessing():
+    source, (x, y) = two_classes(100), two_classes(80, seed=1)
+    moved = 3 * x + 100
+    assert (studies.predict_by_alignment("source_only", source, moved, moved) == y).mean() == 0.5
+    assert (studies.predict_by_alignment("per_domain", source, moved, moved) == y).mean() > 0.95
+
+
+def test_per_domain_does_harm_where_the_classes_are_mixed_otherwise():
+    source, (x, y) = two_classes(100), two_classes(200, share=0.1, seed=1)
+    right = {
+        arm: (studies.predict_by_alignment(arm, source, x, x) == y).mean() for arm in ("source_only", "per_domain")
+    }
+    assert right["source_only"] > 0.95 > 0.9 > right["per_domain"]
+
+
+def test_coral_undoes_a_correlation_that_standardising_cannot():
+    source, (x, y) = two_classes(100), two_classes(100, seed=1)
+    # A turn by 60 degrees mixes the coordinates; the source, aligned, is turned and stretched likewise.
+    turned = x @ np.array([[0.5, 0.866], [-0.866, 0.5]])
+    aligned = (studies.predict_by_alignment("coral", source, turned, turned) == y).mean()
+    assert aligned >= (studies.predict_by_alignment("source_only", source, turned, turned) == y).mean()
+
+
+def test_leaving_out_empty_directions_changes_no_prediction():
+    random = np.random.default_rng(0)
+    x, unlabelled, test = (random.normal(size=(n, 60)) + (n == 20) for n in (30, 20, 25))
+    y = np.arange(30) % 3
+    shared, others, asked = (standardise(part, like=x) for part in (x, unlabelled, test))
+    expected = studies.fit_regression(coral(shared, others), y).predict(asked)
+    np.testing.assert_array_equal(studies.predict_by_alignment("coral", (x, y), unlabelled, test), expected)
+
+
+@pytest.mark.parametrize("function", [studies.predict_by_alignment, studies.adapt_network])
+def test_an_unknown_arm_is_named(function):
+    extra = {"rate": 1e-3, "seed": 0} if function is studies.adapt_network else {}
+    with pytest.raises(ValueError, match=r"arm must be .*, not 'guess'"):
+        function("guess", two_classes(10), np.zeros((4, 2)), np.zeros((4, 2)), **extra)
+
+
+# ---------------------------------------------------------------- who is drawn
+
+
+@given(st.integers(0, 100), st.integers(1, 99))
+def test_draws_are_nested_and_without_repetition(seed, n):
+    y = np.arange(100) % 10
+    smaller, larger = (studies.draw_unlabelled(y, size, 20, seed=seed) for size in (n, n + 1))
+    np.testing.assert_array_equal(smaller, larger[:n])
+    assert len(set(larger)) == n + 1
+
+
+def test_draws_are_as_uneven_as_asked_for():
+    y = np.arange(20000) % 10
+    counts = np.bincount(y[studies.draw_unlabelled(y, 2000, 1, seed=0)], minlength=10)
+    assert counts.min() > 150 and counts.max() < 250
+    counts = np.sort(np.bincount(y[studies.draw_unlabelled(y, 1000, 50, seed=0)], minlength=10))
+    expected = np.geomspace(1 / 50, 1, 10)
+    np.testing.assert_allclose(counts, 1000 * expected / expected.sum(), atol=5 * np.sqrt(counts.max()))
+
+
+def test_even_draws_do_not_look_at_labels():
+    y = np.arange(500) % 10
+    np.testing.assert_array_equal(
+        studies.draw_unlabelled(y, 50, 1, seed=3), studies.draw_unlabelled((y * 7 + 3) % 10, 50, 1, seed=3)
+    )
+
+
+# ---------------------------------------------------------------- drawings
+
+
+@pytest.fixture
+def small_street(monkeypatch):
+    """Load a few street pictures only, note what was asked for, and let a test give the target pool other labels."""
+    asked, change = [], {}
+
+    def street(view, split):
+        asked.append((view, split))
+        data = load_street(view, split, n=400)
+        return dataclasses.replace(data, y=change[view, split](data.y)) if (view, split) in change else data
+
+    monkeypatch.setattr(studies, "street", street)
+    monkeypatch.setattr(studies, "_street_features", studies._street_features.__wrapped__)
+    monkeypatch.setattr(studies, "SOURCE_PICTURES", 300)
+    return asked, change
+
+
+def shuffled(y):
+    return np.random.default_rng(1).permutation(y)
+
+
+@pytest.mark.parametrize("arm", [*WITHOUT_TRAINING, "dann", "deep_coral", "target_only", "target_trained"])
+def test_labels_of_drawings_reach_only_the_arms_that_are_given_them(small_street, arm):
+    rate = None if arm in (*WITHOUT_TRAINING, "target_only") else 3e-3
+    before = studies.adapt_sketches(arm, 100, 0, rate=rate)
+    small_street[1]["sketch", "target"] = shuffled
+    after = studies.adapt_sketches(arm, 100, 0, rate=rate)
+    assert 0 <= before["score"] <= 100
+    assert (before["score"] == after["score"]) == (not arm.startswith("target"))
+
+
+@pytest.mark.parametrize(
+    ("arm", "validation"), [("dann", ("sketch", "validation")), ("dann_blind", ("photo", "validation"))]
+)
+def test_what_chooses_the_rate_and_what_tests_it(small_street, arm, validation):
+    asked, _ = small_street
+    training = {("photo", "source"), ("sketch", "target")}
+    studies.adapt_sketches(arm, 100, 0, rate=1e-3, split="validation")
+    assert set(asked) == training | {validation}
+    asked.clear()
+    row = studies.adapt_sketches(arm, 100, 0, rate=1e-3)
+    assert set(asked) == training | {("sketch", "test")}
+    assert row["updates"] == 3 and row["learning_rate"] == 1e-3
+
+
+def test_the_pools_share_no_garment():
+    ids = [set(load_street(view, split).ids) for view, split in (("photo", "source"), ("sketch", "target"))]
+    ids += [set(load_street("sketch", split).ids) for split in ("validation", "test")]
+    assert sum(map(len, ids)) == len(set().union(*ids))
+
+
+# ---------------------------------------------------------------- photographs
+
+
+@pytest.fixture
+def made_up_features(monkeypatch):
+    """Make features instead of running the backbone: one direction per family, and a shift between the worlds."""
+    worlds = {}
+    for number, data in enumerate([load_emoji("noto", "all", labels="family", size=8), load_photos("all", size=8)]):
+        random = np.random.default_rng(number)
+        features = 3 * np.eye(40)[data.y] + 2 * number + random.normal(size=(len(data), 40))
+        worlds["photos" if number else "emoji"] = data.ids, features.astype("float32")
+    monkeypatch.setattr(studies, "_all_features", worlds.get)
+
+
+@pytest.mark.parametrize("pair", studies.PHOTO_PAIRS)
+@pytest.mark.parametrize("arm", [*WITHOUT_TRAINING, "target_5", "dann"])
+def test_labels_of_photographs_reach_only_the_arms_that_are_given_them(made_up_features, monkeypatch, pair, arm):
+    rate = 1e-2 if arm == "dann" else None
+    before = studies.adapt_photos(arm, pair, 0, rate=rate)["score"]
+    features, target = studies._family_features, studies.PHOTO_PAIRS[pair].target
+
+    def without_labels(collection, families, split, fold):
+        x, y = features(collection, families, split, fold)
+        return x, shuffled(y) if (collection, split) == (target, "train") else y
+
+    monkeypatch.setattr(studies, "_family_features", without_labels)
+    assert (studies.adapt_photos(arm, pair, 0, rate=rate)["score"] == before) == (arm != "target_5")
+
+
+@pytest.mark.parametrize("pair", studies.PHOTO_PAIRS.values(), ids=studies.PHOTO_PAIRS)
+def test_photographs_that_test_are_in_no_training_split(pair):
+    for fold in range(10):
+        split = {part: set(studies.load_family(pair.target, pair.families, part, fold=fold).ids) for part in PARTS}
+        assert sum(map(len, split.values())) == len(set().union(*split.values()))
+        source = studies.load_family(pair.source, pair.families, "train", fold=fold)
+        held_out = studies.load_family(pair.source, pair.families, "validation", fold=fold)
+        assert not set(source.ids) & (set(held_out.ids) | set().union(*split.values()))
+        assert set(source.y) == set(range(len(pair.families)))
+
+
+def test_rates_are_chosen_on_the_source_and_tested_on_all_that_was_held_out(made_up_features, monkeypatch):
+    asked, features = [], studies._family_features
+
+    def note(collection, families, split, fold):
+        asked.append((collection, split))
+        return features(collection, families, split, fold)
+
+    monkeypatch.setattr(studies, "_family_features", note)
+    pair = "cut-outs → full photographs"
+    studies.adapt_photos("dann", pair, 3, rate=1e-3, split="validation")
+    assert sorted(asked) == [("gcompris", "train"), ("tuxpaint", "train"), ("tuxpaint", "validation")]
+    asked.clear()
+    row = studies.adapt_photos("dann", pair, 3, rate=1e-3)
+    assert sorted(asked) == [("gcompris", part) for part in ("test", "train", "validation")] + [("tuxpaint", "train")]
+    assert row["updates"] == 3 and 0 <= row["score"] <= 100

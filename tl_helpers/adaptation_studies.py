@@ -1,0 +1,363 @@
+"""What does adapting without target labels gain, and where does it cost? Line drawings, and photographs.
+
+Each study is a function of ``arm``, ``budget`` and ``seed`` for :mod:`tl_helpers.tuning`. Between the two references,
+a classifier that knows the source alone and one that was given labels of the target, stand the methods of
+:mod:`tl_helpers.adaptation`, which see inputs of the target and no label. Whoever has no target labels cannot tune on
+them either: photographs' rates, and those of the arms named ``blind``, are chosen on held-out examples of the source.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from tl_helpers.datasets import keep_classes, load_emoji, load_photos, photo_families, sample_budget
+from tl_helpers.street_runs import run_classifier, street
+
+UPDATES = 200
+SOURCE_PICTURES = 3000
+# How much more frequent the commonest garment is than the rarest, in the arms that end in "_uneven".
+UNEVEN = 50
+
+
+def fit_regression(x, y):
+    """Fit the classifier that all arms on features share.
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+        Features ``(n, d)``, standardised beforehand, in whatever way the arm is about.
+    y : numpy.ndarray
+        Class indices ``(n,)``.
+
+    Returns
+    -------
+    sklearn.linear_model.LogisticRegression
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=0.05, max_iter=1000).fit(x, y)
+
+
+def predict_by_alignment(arm, source, unlabelled, test):
+    """Train on labelled features of the source and predict the target's.
+
+    Parameters
+    ----------
+    arm : {"source_only", "per_domain", "coral"}
+        Standardise both domains by the source's statistics; or each by its own; or the first, and then give the
+        source the target's mean and covariance (:func:`tl_helpers.adaptation.coral`).
+    source : tuple of numpy.ndarray
+        Features ``(n, d)`` and class indices ``(n,)``.
+    unlabelled : numpy.ndarray
+        Features of the target ``(m, d)``; all that an arm gets to know of it. ``"source_only"`` ignores them.
+    test : numpy.ndarray
+        Features of the target to predict.
+
+    Returns
+    -------
+    numpy.ndarray
+        Class indices.
+
+    Raises
+    ------
+    ValueError
+        If `arm` is none of those above.
+    """
+    from tl_helpers.adaptation import coral, standardise
+
+    x, y = source
+    if arm == "per_domain":
+        return fit_regression(standardise(x), y).predict(standardise(test, like=unlabelled))
+    shared, unlabelled, test = (standardise(part, like=x) for part in (x, unlabelled, test))
+    if arm == "source_only":
+        return fit_regression(shared, y).predict(test)
+    if arm != "coral":
+        raise ValueError(f"arm must be 'source_only', 'per_domain' or 'coral', not {arm!r}.")
+    if x.shape[1] > len(x) + len(unlabelled):
+        # Neither CORAL nor an L2 penalty cares for directions in which nothing varies; leaving them out saves time.
+        rotation = np.linalg.svd(np.concatenate([shared, unlabelled]), full_matrices=False)[2].T
+        shared, unlabelled, test = (part @ rotation for part in (shared, unlabelled, test))
+    return fit_regression(coral(shared, unlabelled), y).predict(test)
+
+
+def adapt_network(arm, model, source, unlabelled, *, rate, seed, layer="head_pool"):
+    """Train a network on labelled inputs of the source and unlabelled ones of the target, in place.
+
+    Parameters
+    ----------
+    arm : {"source_trained", "dann", "deep_coral"}
+        The first is the others' baseline: the same batches, without their second loss.
+    model : keras.Model
+        To logits; its layer before last is `layer`.
+    source : tuple of numpy.ndarray
+        Inputs and class indices.
+    unlabelled : numpy.ndarray
+        Inputs of the target.
+    rate : float
+        Learning rate.
+    seed : int
+    layer : str
+        What DANN's critic sees.
+
+    Raises
+    ------
+    ValueError
+        If `arm` is none of those above.
+    """
+    from tl_helpers.adaptation import fit_coral, fit_dann
+
+    settings = {"learning_rate": rate, "updates": UPDATES, "seed": seed}
+    if arm == "deep_coral":
+        fit_coral(model, source, unlabelled, **settings)
+    elif arm in ("source_trained", "dann"):
+        fit_dann(model, source, unlabelled, strength=float(arm == "dann"), layer=layer, **settings)
+    else:
+        raise ValueError(f"arm must be 'source_trained', 'dann' or 'deep_coral', not {arm!r}.")
+
+
+def _mean_recall(y, predicted):
+    from sklearn.metrics import balanced_accuracy_score
+
+    return 100 * float(balanced_accuracy_score(y, predicted))
+
+
+def _predict(model, x):
+    return model.predict(x, batch_size=500, verbose=0).argmax(axis=1)
+
+
+# ---------------------------------------------------------------- drawings
+
+
+def adapt_sketches(arm, budget, seed, *, rate=None, split="test"):
+    """Garments in photographs → the same garments in line drawings, of which no label is known.
+
+    Parameters
+    ----------
+    arm : str
+        On features of the shipped source model, with logistic regression: ``"source_only"``, ``"per_domain"``,
+        ``"coral"``, and ``"target_only"``, which gets labels instead of photographs. The source model trained on, for
+        :data:`UPDATES` updates: ``"source_trained"`` on photographs alone, ``"dann"``, ``"deep_coral"``, and
+        ``"target_trained"`` on labelled drawings. ``"dann_blind"`` is DANN at a rate that photographs chose; the other
+        rates were chosen on labelled drawings of the validation split, which flatters them. With ``_uneven``, some
+        garments are rarer among the unlabelled drawings than others, by up to :data:`UNEVEN` times, while they are
+        equally frequent among the photographs.
+    budget : int
+        Drawings of the target pool: labelled ones (as many of each garment) for the arms named ``target``, otherwise
+        unlabelled ones.
+    seed : int
+    rate : float, optional
+    split : {"validation", "test"}
+        ``"validation"`` is for choosing rates: of drawings, or for ``"dann_blind"`` of photographs.
+
+    Returns
+    -------
+    dict
+        ``score``: mean recall in %, which does not depend on how frequent each garment is.
+    """
+    if arm.startswith("target"):
+        return _with_labels(arm, budget, seed, rate, split)
+    how = arm.removesuffix("_uneven").removesuffix("_blind")
+    rows = _source_rows(seed)
+    drawn = draw_unlabelled(street("sketch", "target").y, budget, UNEVEN if arm.endswith("_uneven") else 1, seed=seed)
+    view = "photo" if split == "validation" and arm.endswith("_blind") else "sketch"
+    test = street(view, split)
+    if how in ("source_only", "per_domain", "coral"):
+        source = _street_features("photo", "source")[rows], street("photo", "source").y[rows]
+        unlabelled = _street_features("sketch", "target")[drawn]
+        return {
+            "score": _mean_recall(test.y, predict_by_alignment(how, source, unlabelled, _street_features(view, split)))
+        }
+    from tl_helpers.models import load_source_model
+
+    model, photographs = load_source_model("street_garments"), street("photo", "source")
+    source, unlabelled = (photographs.x[rows], photographs.y[rows]), street("sketch", "target").x[drawn]
+    adapt_network(how, model, source, unlabelled, rate=rate, seed=seed)
+    return {"score": _mean_recall(test.y, _predict(model, test.x)), "learning_rate": rate, "updates": UPDATES}
+
+
+def _with_labels(arm, budget, seed, rate, split):
+    """Train on labelled drawings, as many of each garment: what the other arms could reach at most."""
+    labelled, test = sample_budget(street("sketch", "target"), budget // 10, seed=seed), street("sketch", split)
+    if arm == "target_only":
+        from tl_helpers.adaptation import standardise
+
+        drawings = _garment_features(labelled.x)
+        classifier = fit_regression(standardise(drawings), labelled.y)
+        predicted = classifier.predict(standardise(_street_features("sketch", split), like=drawings))
+        return {"score": _mean_recall(test.y, predicted)}
+    settings = {"rate": rate, "updates": UPDATES, "seed": seed, "strategy": "fine_tuning", "head": "average"}
+    model, row = run_classifier("street_garments", labelled, test, **settings)
+    return row | {"score": _mean_recall(test.y, _predict(model, test.x))}
+
+
+def draw_unlabelled(y, n, ratio, *, seed):
+    """Draw rows of which some classes are rarer than others. A smaller draw is part of a larger one.
+
+    Weighted sampling without replacement by exponential keys (Efraimidis and Spirakis 2006).
+
+    Parameters
+    ----------
+    y : numpy.ndarray
+        Class indices ``(m,)``: they make the world, and are not handed on.
+    n : int
+        Rows to draw, at most m.
+    ratio : float
+        How much more likely a row of the commonest class is drawn than one of the rarest, at least 1. The shares lie
+        on a geometric scale, in an order that the seed draws.
+    seed : int
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(n,)``.
+    """
+    random = np.random.default_rng(seed)
+    weights = random.permutation(np.geomspace(1, 1 / ratio, y.max() + 1))
+    return np.argsort(random.exponential(size=len(y)) / weights[y])[:n]
+
+
+def _source_rows(seed):
+    return np.random.default_rng(seed).permutation(len(street("photo", "source")))[:SOURCE_PICTURES]
+
+
+@lru_cache(maxsize=4)
+def _street_features(view, split):
+    return _garment_features(street(view, split).x)
+
+
+def _garment_features(x):
+    from tl_helpers.features import extract_features
+    from tl_helpers.models import body_of, load_source_model
+
+    return extract_features(body_of(load_source_model("street_garments")), x, batch_size=500)
+
+
+# ---------------------------------------------------------------- photographs
+
+
+class Pair(NamedTuple):
+    """A source and a target with the same families.
+
+    Parameters
+    ----------
+    source, target : str
+        ``"emoji"``, or a source of photographs: ``"all"``, ``"gcompris"`` or ``"tuxpaint"``.
+    families : tuple of str
+    """
+
+    source: str
+    target: str
+    families: tuple[str, ...]
+
+
+PHOTO_PAIRS = {
+    "emoji → photographs": Pair(
+        "emoji", "all", ("mammal", "bird", "sea animal", "plant", "building", "tool", "household")
+    ),
+    "emoji → photographs, fruit or vegetable": Pair("emoji", "all", ("fruit", "vegetable")),
+    "full photographs → cut-outs": Pair("gcompris", "tuxpaint", photo_families(5)),
+    "cut-outs → full photographs": Pair("tuxpaint", "gcompris", photo_families(5)),
+}
+
+
+def adapt_photos(arm, budget, seed, *, rate=None, split="test"):
+    """Sort photographs into families by what was learnt from emoji, or from photographs of another kind.
+
+    Features of the frozen ImageNet backbone at 96 pixels. Each seed takes another fold of both domains.
+
+    Parameters
+    ----------
+    arm : str
+        With logistic regression: ``"source_only"``, ``"per_domain"``, ``"coral"``; ``"target_2"`` and ``"target_5"``,
+        which get so many labelled photographs of each family instead of the source. With a small network on the
+        features: ``"source_trained"`` and ``"dann"``.
+    budget : str
+        One of :data:`PHOTO_PAIRS`.
+    seed : int
+    rate : float, optional
+    split : {"validation", "test"}
+        ``"validation"`` is for choosing rates: held-out examples of the source.
+
+    Returns
+    -------
+    dict
+        ``score``: mean recall in %, on the two fifths of the photographs that are in neither training split.
+    """
+    pair, fold = PHOTO_PAIRS[budget], seed % 10
+    x, y = _family_features(pair.source, pair.families, "train", fold)
+    target_x, target_y = _family_features(pair.target, pair.families, "train", fold)
+    if split == "validation":
+        test = _family_features(pair.source, pair.families, "validation", fold)
+    else:
+        held_out = (_family_features(pair.target, pair.families, part, fold) for part in ("validation", "test"))
+        test = tuple(np.concatenate(parts) for parts in zip(*held_out, strict=True))
+    if arm.startswith("target_"):
+        from tl_helpers.adaptation import standardise
+
+        order = np.random.default_rng(seed).permutation(len(target_y))
+        labels = range(len(pair.families))
+        rows = np.concatenate([order[target_y[order] == label][: int(arm[-1])] for label in labels])
+        known, asked = (standardise(part, like=target_x) for part in (target_x[rows], test[0]))
+        return {"score": _mean_recall(test[1], fit_regression(known, target_y[rows]).predict(asked))}
+    if arm in ("source_only", "per_domain", "coral"):
+        return {"score": _mean_recall(test[1], predict_by_alignment(arm, (x, y), target_x, test[0]))}
+    from tl_helpers.adaptation import standardise
+
+    model = _two_layers(x.shape[1], len(pair.families), seed=seed)
+    adapt_network(arm, model, (standardise(x), y), standardise(target_x, like=x), rate=rate, seed=seed, layer="hidden")
+    predicted = _predict(model, standardise(test[0], like=x))
+    return {"score": _mean_recall(test[1], predicted), "learning_rate": rate, "updates": UPDATES}
+
+
+def _two_layers(d, n_classes, *, seed):
+    import keras
+
+    first, second = (keras.initializers.GlorotUniform(seed=10 * seed + number) for number in (1, 2))
+    inputs = keras.Input((d,))
+    hidden = keras.layers.Dense(64, activation="relu", kernel_initializer=first, name="hidden")(inputs)
+    return keras.Model(inputs, keras.layers.Dense(n_classes, kernel_initializer=second, name="head")(hidden))
+
+
+def _family_features(collection, families, split, fold):
+    """Return features and family indices of one split."""
+    wanted, y = _members(collection, families, split, fold)
+    ids, features = _all_features("emoji" if collection == "emoji" else "photos")
+    place = {one: row for row, one in enumerate(ids)}
+    return features[[place[one] for one in wanted]], y
+
+
+@lru_cache(maxsize=256)
+def _members(collection, families, split, fold):
+    data = load_family(collection, families, split, fold=fold)
+    return data.ids, data.y
+
+
+def load_family(collection, families, split, *, fold=0):
+    """Load one side of a :class:`Pair` at 96 pixels.
+
+    Parameters
+    ----------
+    collection : {"emoji", "all", "gcompris", "tuxpaint"}
+    families : sequence of str
+    split : {"train", "validation", "test", "all"}
+    fold : int
+
+    Returns
+    -------
+    Dataset
+    """
+    if collection == "emoji":
+        return keep_classes(load_emoji("noto", split, fold=fold, labels="family", size=96), families)
+    return load_photos(split, fold=fold, size=96, source=collection, families=families)
+
+
+@lru_cache(maxsize=2)
+def _all_features(world):
+    from tl_helpers.features import extract_features
+    from tl_helpers.models import load_backbone
+
+    data = load_emoji("noto", "all", labels="family", size=96) if world == "emoji" else load_photos("all", size=96)
+    return data.ids, extract_features(load_backbone(size=96), data.x)
