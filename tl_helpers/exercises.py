@@ -217,6 +217,187 @@ EXERCISES = {
             "It is the place where the course's own models have it.",
         ),
     ),
+    "05-shuffled": Exercise(
+        answer="patience",
+        feedback={
+            "labels": "It had as many labels as the true source. They were the wrong ones, but they were many.",
+            "luck": "Seeds are the same in all arms; that is what pairing is for.",
+        },
+        why="It was trained before, like the true source, and only what it learned is worthless.",
+        hints=(
+            "What do the true source and the shuffled one have in common?",
+            "Both saw the same garments, many labels and many updates before the target came.",
+            "If having been trained before were enough, the shuffled source would help as well.",
+        ),
+    ),
+    "05-reversal": Exercise(
+        answer=-0.5,
+        feedback={
+            0.5: "Nearly: what is reversed about it?",
+            -2: "That is the reversal; it is also scaled.",
+            -0.25: "That is -λ alone: by what does it multiply?",
+        },
+        why="−0.25 · 2: the body is pushed, at a quarter of the strength, to make the critic's loss larger.",
+        hints=(
+            "The example above: 3 arrived, λ was 0.5, −1.5 went on.",
+            "The gradient is multiplied by −λ.",
+            "−0.25 times 2.",
+        ),
+    ),
+    "05-mixture": Exercise(
+        answer="the mixture of garments",
+        feedback={
+            "the drawing style": "That is what it should remove. What else differs between the two as a whole?",
+            "the labels": "It has not seen any label of a drawing.",
+        },
+        why="A common garment moves the drawings' mean towards itself, and aligning takes that for style.",
+        hints=(
+            "Think of the mean of a feature over all drawings.",
+            "If most drawings show shoes, what does that mean look like?",
+            "It is what the arms with `_uneven` change.",
+        ),
+    ),
+    "05-box-head": Exercise(
+        answer=245,
+        feedback={
+            49: "So many cells; how many numbers does each give?",
+            5: "So many for each cell; how many cells are there?",
+            4: "That is one box. Each cell offers one, and says how likely it is the right one.",
+        },
+        why="7 × 7 cells, each with one number for “here?” and four for the box.",
+        hints=(
+            "Look at the output's shape.",
+            "The first number in it stands for the scenes, the others belong to one.",
+            "7 · 7 · 5.",
+        ),
+    ),
+    "04-case-1": Exercise(
+        "task fine-tuning",
+        {
+            "task adaptation": "Is the question really another? Each reason for anger is a kind of anger.",
+            "domain adaptation": "The e-mails come from the same inbox.",
+        },
+        "An e-mail from an angry customer is still an angry e-mail; the labels only become finer.",
+        (
+            "Compare the labels, then the inputs.",
+            "Does every new label lie inside an old one?",
+            "Same task, same domain, one after the other.",
+        ),
+    ),
+    "04-case-2": Exercise(
+        "domain adaptation",
+        {
+            "task fine-tuning": "The labels are the same, but look at the pictures: would the two sets be told apart?",
+            "modality transfer": "The question has not changed: the same signs are named.",
+        },
+        "The signs keep their names; the light and the camera change.",
+        (
+            "Which of the two changes, the labels or the pictures?",
+            "Night and infrared change the pictures.",
+            "Same task, different domain, one after the other.",
+        ),
+    ),
+    "04-case-3": Exercise(
+        "task adaptation",
+        {
+            "multi-task learning": "Is it learned at the same time?",
+            "modality transfer": "The tiles come from the same satellite.",
+        },
+        "The tiles are the same kind; an outline is another question than a name.",
+        (
+            "Which of the two changes?",
+            "A name per tile becomes an outline per building.",
+            "Different task, same domain, one after the other.",
+        ),
+    ),
+    "04-case-4": Exercise(
+        "modality transfer",
+        {"domain adaptation": "Are the labels those of ImageNet?", "task adaptation": "Is a spectrogram a photograph?"},
+        "Spectrograms are pictures of another kind, and birds' calls were never asked for.",
+        (
+            "What do the two have in common?",
+            "Only that both can be shown as a picture.",
+            "Different task, different domain, one after the other.",
+        ),
+    ),
+    "04-case-5": Exercise(
+        "dataset merging",
+        {
+            "domain adaptation": "Nothing is learned first and adapted later.",
+            "weight sharing": "Do the two sets differ in kind, or only in where they were collected?",
+        },
+        "More of the same, thrown in: what helps is its number, what hurts its errors.",
+        (
+            "When is each of the two learned?",
+            "Same diagnoses, same kind of camera, one training.",
+            "Same task, same domain, at the same time.",
+        ),
+    ),
+    "04-case-6": Exercise(
+        "weight sharing",
+        {
+            "multi-task learning": "Is there a second question?",
+            "dataset merging": "Are a photograph and a text the same kind of input?",
+        },
+        "A photograph and a description lie in different feature spaces, and lead to the same names.",
+        (
+            "How many questions are there, and how many kinds of input?",
+            "One question, two kinds of input.",
+            "Same task, different domain, at the same time.",
+        ),
+    ),
+    "04-case-7": Exercise(
+        "multi-task learning",
+        {
+            "task adaptation": "Is one of the two learned first?",
+            "parallel training": "Do the two questions look at different frames?",
+        },
+        "The same frames, two questions, one trunk.",
+        (
+            "How many questions are there, and how many kinds of input?",
+            "Two questions of the same frames.",
+            "Different task, same domain, at the same time.",
+        ),
+    ),
+    "04-case-8": Exercise(
+        "parallel training",
+        {
+            "multi-task learning": "Are both questions asked of the same inputs?",
+            "weight sharing": "Is it one question?",
+        },
+        "Nothing connects the two but the machine; expect nothing from it, and measure.",
+        (
+            "How many questions are there, and how many kinds of input?",
+            "Two of each.",
+            "Different task, different domain, at the same time.",
+        ),
+    ),
+    "04-case-9": Exercise(
+        "domain adaptation",
+        {
+            "task fine-tuning": "Would a computer tell a pressed plant from a living one?",
+            "modality transfer": "Are the species the same?",
+        },
+        "No labels in the new domain does not change the route, only how one walks it.",
+        (
+            "Having no labels changes the method. Does it change the route?",
+            "The species stay, the pictures change.",
+            "Same task, different domain, one after the other.",
+        ),
+    ),
+    "04-case-10": Exercise(
+        "task adaptation",
+        {
+            "task fine-tuning": "Is every genre a kind of mood?",
+            "multi-task learning": "Are the two learned at the same time?",
+        },
+        "The texts are the same; mood and genre are different questions, and none refines the other.",
+        (
+            "Does one label set refine the other?",
+            "A thriller can be praised or panned.",
+            "Different task, same domain, one after the other.",
+        ),
+    ),
 }
 
 

@@ -62,7 +62,8 @@ def _run_routes(n_jobs):
     import pandas
 
     tables, specs = [], {}
-    for name, study in ROUTE_STUDIES.items():
+    # Text and image is Weight Sharing too, in the emoji's world.
+    for name, study in (ROUTE_STUDIES | {"emoji_text": STUDIES["emoji_text"]}).items():
         runs, specs[name] = _tune_and_measure(name, study, n_jobs)
         specs[name] |= runs.attrs["provenance"]
         tables.append(tidy(name, runs))

@@ -433,7 +433,7 @@ COMPARISONS = {
 }
 
 # Arms without knowledge from elsewhere, and arms whose source knows nothing.
-BASELINES = ("scratch", "own", "separate", "class", "box", "mask", "image", "text", "late_fusion")
+BASELINES = ("scratch", "own", "separate", "class", "box", "mask", "image", "text", "keywords", "late_fusion")
 CONTROLS = ("fine_tuning_random_source",)
 
 
@@ -450,6 +450,6 @@ def role_of(arm):
     """
     if arm in CONTROLS:
         return "control"
-    for ending in ("_longer", "_gap", "_xray"):
+    for ending in ("_longer", "_gap", "_xray", "_network", "_keywords"):
         arm = arm.removesuffix(ending)
     return "baseline" if arm in BASELINES else "transfer"

@@ -15,7 +15,7 @@ from tl_helpers.grid import run_grid
 from tl_helpers.provenance import load_study, study_provenance
 from tl_helpers.route_studies import COMPARISONS, role_of
 from tl_helpers.runs import MEASURED
-from tl_helpers.studies import ROUTE_STUDIES
+from tl_helpers.studies import ROUTE_STUDIES, STUDIES
 from tl_helpers.tuning import measured_run
 
 ORDERS = ("sequential", "simultaneous")
@@ -254,7 +254,7 @@ def tidy(study, runs):
     Parameters
     ----------
     study : str
-        A key of :data:`tl_helpers.studies.ROUTE_STUDIES`.
+        A key of :data:`tl_helpers.studies.ROUTE_STUDIES`, or ``"emoji_text"``, which belongs to Weight Sharing.
     runs : pandas.DataFrame
         As :func:`tl_helpers.grid.run_grid` returns it.
 
@@ -266,10 +266,10 @@ def tidy(study, runs):
         trained by gradient), ``seconds`` (of CPU), then what else the study measured, and ``spec``, the hash of what
         the run depended on.
     """
-    name = next(route.name for route in ROUTES if study.startswith(route.study))
-    settings = ROUTE_STUDIES[study]
+    names = {route.study: route.name for route in ROUTES} | {"emoji_text": "Weight Sharing"}
+    settings = (ROUTE_STUDIES | STUDIES)[study]
     shared = {
-        "route": name,
+        "route": names[study],
         "arm": runs["arm"],
         "role": runs["arm"].map(role_of),
         "budget": runs["budget"],

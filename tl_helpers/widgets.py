@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import lru_cache
 
 import ipywidgets
 import matplotlib.pyplot as plt
@@ -12,6 +13,10 @@ from tl_helpers import plots
 from tl_helpers.experiments import confidence_interval, load_study
 from tl_helpers.feature_maps import strongest_patches
 from tl_helpers.freezing_studies import DEPTHS, FREEZING_TARGETS, fit_depth_once
+from tl_helpers.route_pairs import source_and_target
+from tl_helpers.route_studies import COMPARISONS
+from tl_helpers.routes import ROUTES, find_route, route_gains, route_of, route_verdict, run_route
+from tl_helpers.studies import ROUTE_STUDIES
 
 # ---------------------------------------------------------------- how deep to freeze
 
@@ -255,6 +260,139 @@ def feature_explorer(peaks, maps, pictures, *, stage="stem", channel=0, picture=
         control.observe(draw, names="value")
     draw()
     return explorer(stage=stages, channel=channels, subject=subject, message=message, picture=shown)
+
+
+# ---------------------------------------------------------------- the eight routes
+
+
+def route_figure(route, *, live=None):
+    """Draw a route: its cell in the matrix, pictures of its source and target, and what it gained in the stored runs.
+
+    Parameters
+    ----------
+    route : Route or str
+    live : pandas.DataFrame, optional
+        Runs made just now, as :func:`tl_helpers.routes.run_route` returns them; their gains are drawn as stars.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    words : str
+        Definition, examples and gain.
+    """
+    route = find_route(route)
+    gains = _stored_gains()
+    gains = gains[gains["route"] == route.name]
+    unit = ROUTE_STUDIES[route.study].budget_unit
+    figure = plt.figure(figsize=(11.5, 6.4), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(2.6, 3.4))
+    plots.route_matrix(ROUTES, lit=route.name, axis=above.subplots())
+    left, right = below.subfigures(1, 2, width_ratios=(5, 6))
+    pair = _pictures(route.study)
+    for line, name, data in zip(left.subplots(2, 5), ("source", "target"), pair, strict=True):
+        for axis, picture in zip(line, data.x, strict=False):
+            axis.imshow(np.squeeze(picture), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            axis.set(xticks=[], yticks=[])
+        line[0].set_ylabel(name)
+    axis = right.subplots()
+    at = gains.set_index("budget").loc[[gains["budget"].min(), gains["budget"].max()], "difference"]
+    few, many = at.index
+    plots.differences(
+        gains.drop(columns="route"),
+        xlabel=unit,
+        ylabel="gain (points)",
+        title=f"{at[few]:+.1f} points at {few} {unit}, {at[many]:+.1f} at {many}",
+        axis=axis,
+    )
+    for budget, gain in _live_gains(route, live):
+        axis.plot(gains["budget"].tolist().index(budget), gain, "*", markersize=14, color=plots.PALETTE[6])
+    words = (
+        f"{route.name}. {route.definition} The taxonomy's example: {route.example}. Ours: {route.ours}. "
+        f"{route_verdict(route, _stored_runs()).sentence}"
+    )
+    return figure, words
+
+
+@lru_cache(maxsize=1)
+def _stored_runs():
+    return load_study("routes")
+
+
+@lru_cache(maxsize=1)
+def _stored_gains():
+    return route_gains(_stored_runs())
+
+
+@lru_cache(maxsize=8)
+def _pictures(study):
+    return source_and_target(study, n=5, seed=1)[:2]
+
+
+def _live_gains(route, live):
+    """Return (budget, gain) of runs made just now."""
+    if live is None:
+        return []
+    treatment, baseline, *_ = COMPARISONS[route.study]
+    scores = live.groupby(["budget", "arm"])["score"].mean().unstack()
+    return list((scores[treatment] - scores[baseline]).items())
+
+
+def route_explorer():
+    """Explore the taxonomy: three questions choose a route, and a button runs a small slice of its experiment now.
+
+    Returns
+    -------
+    Explorer
+        Its parts are also attributes: ``task``, ``domain``, ``order``, ``button``, ``progress``, ``message``,
+        ``picture``.
+    """
+    style = {"style": {"description_width": "4em", "button_width": "11em"}}
+    answers = {
+        "task": [("same", True), ("different", False)],
+        "domain": [("same", True), ("different", False)],
+        "order": [("one after the other", "sequential"), ("at the same time", "simultaneous")],
+    }
+    task, domain, order = (
+        ipywidgets.ToggleButtons(options=options, description=name, **style) for name, options in answers.items()
+    )
+    button = ipywidgets.Button(
+        description="run a slice now", icon="play", tooltip="two networks, one seed, some seconds"
+    )
+    progress, message = ipywidgets.Output(), ipywidgets.HTML()
+    picture = ipywidgets.Image(format="png")
+    live = {}
+
+    def chosen():
+        return route_of(same_task=task.value, same_domain=domain.value, order=order.value)
+
+    def draw(_=None):
+        route = chosen()
+        figure, words = route_figure(route, live=live.get(route.name))
+        picture.value = picture_of(figure)
+        name, _, rest = words.partition(". ")
+        message.value = f"<b>{name}.</b> {rest}"
+        for budget, gain in _live_gains(route, live.get(route.name)):
+            message.value += f" <b>One seed, just now, at {budget}: {gain:+.1f} points (the star).</b>"
+
+    def run(_):
+        route = chosen()
+        button.disabled = True
+        try:
+            with progress:
+                live[route.name] = run_route(route, budgets=ROUTE_STUDIES[route.study].budgets[1:2])
+            draw()
+        except Exception as error:  # a traceback in a callback would be shown nowhere
+            message.value = f"It did not work: {error}"
+        finally:
+            progress.clear_output()
+            button.disabled = False
+
+    for control in (task, domain, order):
+        control.observe(draw, names="value")
+    button.on_click(run)
+    draw()
+    parts = {"task": task, "domain": domain, "order": order, "button": button}
+    return explorer(**parts, progress=progress, message=message, picture=picture)
 
 
 # ---------------------------------------------------------------- for all explorers
