@@ -5,7 +5,7 @@ import pytest
 
 from tl_helpers import text_studies
 from tl_helpers.datasets import load_emoji
-from tl_helpers.text_studies import emoji_text, emoji_with_text, fit_and_predict
+from tl_helpers.text_studies import emoji_text, emoji_with_text, fit_network, fit_regression
 
 
 @pytest.fixture(autouse=True)
@@ -52,42 +52,54 @@ def test_names_have_fewer_words_than_names_and_keywords_and_words_of_test_names_
 def test_joint_sees_both_and_late_fusion_averages_two(monkeypatch):
     seen = []
 
-    def spy(parts, y, test_parts, **settings):
-        seen.append([each.shape[1] for each in parts])
-        # The first network is sure of class 0, the second, if there is one, half as sure of class 1.
-        return np.tile(np.eye(8)[0] if len(seen) % 2 else 0.5 * np.eye(8)[1], (len(test_parts[0]), 1))
+    def spy(x, y, test_x, **settings):
+        seen.append(x.shape[1])
+        # The first model is sure of class 0, the second, if there is one, half as sure of class 1.
+        return np.tile(np.eye(8)[0] if len(seen) % 2 else 0.5 * np.eye(8)[1], (len(test_x), 1))
 
-    monkeypatch.setattr(text_studies, "fit_and_predict", spy)
+    monkeypatch.setattr(text_studies, "fit_regression", spy)
+    monkeypatch.setattr(text_studies, "fit_network", spy)
     words, more_words = (emoji_with_text(3, 0, keywords=keywords)[0]["text"].shape[1] for keywords in (False, True))
     expected = {
-        "image": [[20]],
-        "text": [[words]],
-        "keywords": [[more_words]],
-        "joint": [[20, words]],
-        "joint_keywords": [[20, more_words]],
-        "late_fusion": [[20], [words]],
-        "late_fusion_keywords": [[20], [more_words]],
+        "image": [20],
+        "text": [words],
+        "keywords": [more_words],
+        "joint": [20 + words],
+        "joint_keywords": [20 + more_words],
+        "late_fusion": [20, words],
+        "late_fusion_keywords": [20, more_words],
+        "image_network": [20],
+        "joint_network": [20 + words],
+        "late_fusion_network": [20, words],
     }
     first = 100 * (emoji_with_text(3, 0)[1]["y"] == 0).mean()
     for arm, inputs in expected.items():
         seen.clear()
         row = emoji_text(arm, 3, 0, rate=1e-3)
-        assert seen == inputs
-        assert row == {"score": pytest.approx(first), "learning_rate": 1e-3, "updates": 60, "fold": 0}
-    seen.clear()
-    assert emoji_text("image_longer", 3, 0, rate=1e-3)["updates"] == 240
+        trained = {"learning_rate": 1e-3, "updates": 60} if "network" in arm else {}
+        assert seen == inputs and row == {"score": pytest.approx(first), "fold": 0} | trained
 
 
-def test_a_network_learns_what_the_pictures_tell_and_no_more():
-    score = emoji_text("image", 5, 0, rate=1e-2)["score"]
+@pytest.mark.parametrize("arm", ["image", "image_network"])
+def test_both_kinds_of_model_learn_what_the_pictures_tell_and_no_more(arm):
+    score = emoji_text(arm, 5, 0, rate=1e-2)["score"]
     y = emoji_with_text(5, 0)[1]["y"]
     told = 100 * (y < 4).mean()
     assert told - 5 < score < told + 0.6 * (100 - told)
 
 
+def test_few_coordinates_give_the_same_regression_as_all_columns():
+    from sklearn.linear_model import LogisticRegression
+
+    random = np.random.default_rng(0)
+    x, test_x, y = random.normal(size=(24, 60)), random.normal(size=(9, 60)), np.arange(24) % 3
+    whole = LogisticRegression(C=0.05, max_iter=1000, tol=1e-8).fit(x, y).predict_proba(test_x)
+    np.testing.assert_allclose(fit_regression(x, y, test_x), whole, atol=1e-3)
+
+
 def test_probabilities_add_up_and_a_seed_repeats():
     train, test = emoji_with_text(3, 0)
-    settings = {"rate": 1e-3, "updates": 5, "seed": 1}
-    once, again = (fit_and_predict([train["image"]], train["y"], [test["image"]], **settings) for _ in range(2))
+    settings = {"rate": 1e-3, "seed": 1}
+    once, again = (fit_network(train["image"], train["y"], test["image"], **settings) for _ in range(2))
     np.testing.assert_allclose(once.sum(axis=1), 1)
     np.testing.assert_array_equal(once, again)
