@@ -204,6 +204,59 @@ EXERCISES = {
             "100 / 400.",
         ),
     ),
+    "06-test-set": Exercise(
+        answer="own",
+        feedback={
+            "scraped": "You want to know how well your own kind of picture is named, and scraped labels may be wrong.",
+            "both": "Then the score is mostly that on scraped pictures, and their wrong labels count as truth.",
+        },
+        why="The pictures that the model is for, with labels you trust; the scraped ones may only help in training.",
+        hints=(
+            "What is the model for?",
+            "Which labels do you trust?",
+            "In the study, training saw both kinds, testing only one.",
+        ),
+    ),
+    "06-fusion": Exercise(
+        answer="late_fusion",
+        feedback={
+            "image": "That one is in the report: it is what the eight points are measured against.",
+            "text": "It would show what captions know alone, but not whether sharing a representation adds to it.",
+            "joint": "That is the network that the report praises.",
+        },
+        why="It knows as much as the joint network and shares nothing: only what is gained over it is due to sharing.",
+        hints=(
+            "The joint network differs from the one for pictures in two ways. Which?",
+            "It knows captions, and it has one representation. Which arm has only the first?",
+            "Two models, one average.",
+        ),
+    ),
+    "06-uncertainty": Exercise(
+        answer=2,
+        feedback={
+            0.5: "That would be 1 / (2 · 1): with the best σ², the variance is not 1.",
+            4: "That is 1 / σ²; mind the 2.",
+            0.125: "You multiplied where the formula divides.",
+        },
+        why="The best σ² is the loss itself, 0.25, and 1 / (2 · 0.25) = 2: each task then counts as 2 · 0.25 = 1/2.",
+        hints=(
+            "What is the best σ² of a task?",
+            "It equals the loss: 0.25.",
+            "1 / (2 · 0.25).",
+        ),
+    ),
+    "06-control": Exercise(
+        answer="sharing alone helps",
+        feedback={
+            "digits teach garments": "What would an odd digit know about a coat? Look for another cause.",
+        },
+        why="Digits know nothing of garments, so something else is at work: more variety in the batches, or a mistake.",
+        hints=(
+            "What do the two problems have in common?",
+            "Nothing but the trunk, and the backgrounds.",
+            "A gain without common knowledge comes from training on two things as such.",
+        ),
+    ),
     "02-preprocessing": Exercise(
         answer="in the model",
         feedback={
