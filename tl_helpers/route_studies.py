@@ -432,6 +432,27 @@ COMPARISONS = {
     "route_parallel_training": Comparison("parallel", "separate", ("separate_longer",), 10.0),
 }
 
+# What the arms of the main comparisons are called in sentences and legends.
+ARM_NAMES = {
+    "fine_tuning": "fine-tuning",
+    "scratch": "training from scratch",
+    "scratch_longer": "training from scratch with 4 times the updates",
+    "scratch_gap": "training from scratch with another head",
+    "linear_probing": "a frozen body with a new head",
+    "merged_0": "own and scraped pictures together",
+    "own": "own pictures alone",
+    "own_longer": "own pictures alone with 4 times the updates",
+    "own_gap": "own pictures alone with another head",
+    "shared": "one network for both collections",
+    "separate": "a network of its own",
+    "separate_longer": "a network of its own with 4 times the updates",
+    "separate_gap": "a network of its own with another head",
+    "joint": "one network for class, box and mask",
+    "class": "a network for the class alone",
+    "class_longer": "a network for the class alone with 4 times the updates",
+    "parallel": "one network for two unrelated problems",
+}
+
 # Arms without knowledge from elsewhere, and arms whose source knows nothing.
 BASELINES = ("scratch", "own", "separate", "class", "box", "mask", "image", "text", "keywords", "late_fusion")
 CONTROLS = ("fine_tuning_random_source",)

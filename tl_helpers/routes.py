@@ -13,7 +13,7 @@ import numpy as np
 from tl_helpers.experiments import transfer_verdict
 from tl_helpers.grid import run_grid
 from tl_helpers.provenance import load_study, study_provenance
-from tl_helpers.route_studies import COMPARISONS, role_of
+from tl_helpers.route_studies import ARM_NAMES, COMPARISONS, role_of
 from tl_helpers.runs import MEASURED
 from tl_helpers.studies import ROUTE_STUDIES, STUDIES
 from tl_helpers.tuning import measured_run
@@ -301,13 +301,14 @@ def route_verdict(route, runs=None):
     """
     route = find_route(route)
     runs = load_study("routes") if runs is None else runs
-    comparison = COMPARISONS[route.study]
+    treatment, baseline, controls, chance = COMPARISONS[route.study]
+    runs = runs[(runs["route"] == route.name) & runs["arm"].isin([treatment, baseline, *controls])]
     return transfer_verdict(
-        runs[runs["route"] == route.name],
-        comparison.treatment,
-        comparison.baseline,
-        controls=comparison.controls,
-        chance=comparison.chance,
+        runs.assign(arm=runs["arm"].map(ARM_NAMES)),
+        ARM_NAMES[treatment],
+        ARM_NAMES[baseline],
+        controls=[ARM_NAMES[control] for control in controls],
+        chance=chance,
         learning_rates=study_provenance("routes")["spec"]["studies"][route.study]["rates_offered"],
     )
 

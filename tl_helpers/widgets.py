@@ -283,25 +283,26 @@ def route_figure(route, *, live=None):
     route = find_route(route)
     gains = _stored_gains()
     gains = gains[gains["route"] == route.name]
-    unit = ROUTE_STUDIES[route.study].budget_unit
+    study = ROUTE_STUDIES[route.study]
     figure = plt.figure(figsize=(11.5, 6.4), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(2.6, 3.4))
     plots.route_matrix(ROUTES, lit=route.name, axis=above.subplots())
     left, right = below.subfigures(1, 2, width_ratios=(5, 6))
     pair = _pictures(route.study)
     for line, name, data in zip(left.subplots(2, 5), ("source", "target"), pair, strict=True):
-        for axis, picture in zip(line, data.x, strict=False):
+        for axis, picture, label in zip(line, data.x, data.y, strict=False):
             axis.imshow(np.squeeze(picture), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             axis.set(xticks=[], yticks=[])
+            axis.set_xlabel(data.label_names[label], fontsize=8)
         line[0].set_ylabel(name)
     axis = right.subplots()
     at = gains.set_index("budget").loc[[gains["budget"].min(), gains["budget"].max()], "difference"]
     few, many = at.index
     plots.differences(
         gains.drop(columns="route"),
-        xlabel=unit,
-        ylabel="gain (points)",
-        title=f"{at[few]:+.1f} points at {few} {unit}, {at[many]:+.1f} at {many}",
+        xlabel=study.budget_unit,
+        ylabel=f"gain (points of {study.metric.removesuffix(' in %')})",
+        title=f"{at[few]:+.1f} points at {few} {study.budget_unit}, {at[many]:+.1f} at {many}",
         axis=axis,
     )
     for budget, gain in _live_gains(route, live):

@@ -60,3 +60,9 @@ def test_the_two_collections_of_digits_are_apart_and_complete():
     for parts in route_studies.two_digit_collections().values():
         for x, y in parts.values():
             assert x.shape[1:] == (28, 28, 1) and x.dtype == "uint8" and set(y) == set(range(10))
+
+
+def test_every_compared_arm_has_a_name_of_its_own():
+    for treatment, baseline, controls, _ in route_studies.COMPARISONS.values():
+        names = [route_studies.ARM_NAMES[arm] for arm in (treatment, baseline, *controls)]
+        assert len(set(names)) == len(names)

@@ -1,0 +1,125 @@
+"""The stored results of the eight routes are complete, fair, and come out again."""
+
+import numpy as np
+import pytest
+
+from tl_helpers.provenance import load_study, study_provenance
+from tl_helpers.route_studies import COMPARISONS, role_of
+from tl_helpers.routes import ROUTES, find_route, route_gains, route_verdict, run_route, tidy
+from tl_helpers.studies import ROUTE_STUDIES, STUDIES
+
+COLUMNS = [
+    *("route", "arm", "role", "budget", "budget_unit", "seed", "fold"),
+    *("metric", "score", "learning_rate", "updates", "seconds"),
+]
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return load_study("routes")
+
+
+@pytest.fixture(params=ROUTES, ids=lambda route: route.name)
+def route(request):
+    return request.param
+
+
+def own(runs, route):
+    """Return the runs of a route's main study."""
+    return runs[(runs["route"] == route.name) & runs["arm"].isin(ROUTE_STUDIES[route.study].arms)]
+
+
+def test_the_table_has_the_columns_that_were_promised(runs):
+    assert list(runs.columns[: len(COLUMNS)]) == COLUMNS
+    assert set(runs["role"]) == {"transfer", "baseline", "control"}
+    assert (runs["role"] == runs["arm"].map(role_of)).all() and (runs["seconds"] > 0).all()
+
+
+def test_every_run_is_there_once(runs, route):
+    study = ROUTE_STUDIES[route.study]
+    rows = own(runs, route)
+    found = sorted(zip(rows["arm"], rows["budget"], rows["seed"], strict=True))
+    assert found == sorted((a, b, s) for a in study.arms for b in study.budgets_of(a) for s in study.seeds)
+    assert len(study.seeds) >= 5 and len(study.budgets) == 5 and rows["score"].between(0, 100).all()
+
+
+def test_text_and_image_stand_there_with_ten_folds(runs):
+    study = STUDIES["emoji_text"]
+    rows = runs[runs["arm"].isin(study.arms)]
+    assert set(rows["route"]) == {"Weight Sharing"} and len(study.seeds) >= 10 and len(study.budgets) == 5
+    assert rows["fold"].nunique() == 10
+    assert len(rows) == sum(len(study.budgets_of(arm)) for arm in study.arms) * len(study.seeds)
+
+
+def test_all_arms_get_the_same_updates_save_those_named_longer(runs, route):
+    rows = own(runs, route).dropna(subset="updates")
+    longer = rows["arm"].str.endswith("_longer")
+    assert rows[~longer]["updates"].nunique() == 1
+    assert set(rows[longer]["updates"]) == {4 * rows[~longer]["updates"].iloc[0]}
+
+
+def test_rates_are_tuned_apart_and_lie_inside_the_offer(runs, route):
+    spec = study_provenance("routes")["spec"]["studies"][route.study]
+    study = ROUTE_STUDIES[route.study]
+    assert not set(study.seeds) & set(study.tuning_seeds)
+    for (arm, budget), rows in own(runs, route).dropna(subset="learning_rate").groupby(["arm", "budget"]):
+        assert set(rows["learning_rate"]) == {spec["rates"][f"{arm}/{budget}"]} <= set(spec["rates_offered"])
+    treatment, baseline, controls, _ = COMPARISONS[route.study]
+    compared = {f"{arm}/{budget}" for arm in (treatment, baseline, *controls) for budget in study.budgets}
+    assert not compared & set(spec["rates_at_edge"])
+
+
+def test_gains_are_the_paired_differences_of_the_main_comparison(runs, route):
+    gains = route_gains(runs).set_index(["route", "budget"]).loc[route.name]
+    treatment, baseline, *_ = COMPARISONS[route.study]
+    scores = own(runs, route).pivot_table(index=["budget", "seed"], columns="arm", values="score")
+    expected = (scores[treatment] - scores[baseline]).groupby("budget").mean()
+    np.testing.assert_allclose(gains["difference"], expected.loc[gains.index])
+    assert (gains["low"] < gains["difference"]).all() and (gains["p_holm"] >= gains["p"]).all()
+    verdicts = route_verdict(route, runs).table["verdict"].tolist()
+    assert gains["verdict"].tolist() == verdicts
+
+
+@pytest.mark.parametrize("name", ["domain adaptation", "Parallel Training"])
+def test_a_slice_comes_out_again_within_the_spread_of_its_seeds(runs, name):
+    route = find_route(name)
+    budget = ROUTE_STUDIES[route.study].budgets[0]
+    again = run_route(name, budgets=[budget], seeds=[1])
+    treatment, baseline, *_ = COMPARISONS[route.study]
+    assert list(again["arm"]) == [treatment, baseline] and list(again.columns[: len(COLUMNS)]) == COLUMNS
+    stored = own(runs, route).query("budget == @budget")
+    for row in again.itertuples():
+        scores = stored[stored["arm"] == row.arm].set_index("seed")["score"]
+        assert row.score == pytest.approx(scores[1], abs=3 * scores.std())
+        assert row.learning_rate == stored[stored["arm"] == row.arm]["learning_rate"].iloc[0]
+
+
+def test_a_budget_that_was_not_stored_takes_the_nearest_rate(monkeypatch):
+    from tl_helpers import routes
+
+    asked = {}
+
+    def run_grid(function, arms, budgets, seeds, *, rates, **settings):
+        asked.update(rates)
+        raise InterruptedError
+
+    monkeypatch.setattr(routes, "run_grid", run_grid)
+    with pytest.raises(InterruptedError):
+        run_route("Domain Adaptation", budgets=[180], arms=["fine_tuning", "regression"])
+    spec = study_provenance("routes")["spec"]["studies"]["route_domain_adaptation"]["rates"]
+    assert asked == {"fine_tuning/180": spec["fine_tuning/200"], "regression/180": None}
+
+
+def test_what_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="There is no route 'Detour'; there are Task Fine-Tuning"):
+        run_route("Detour")
+    with pytest.raises(ValueError, match="Weight Sharing has no arm 'magic'; it has separate, shared"):
+        run_route("Weight Sharing", arms=["magic"])
+
+
+def test_tidying_keeps_what_else_was_measured(runs):
+    row = runs.iloc[[0]].assign(arm="joint", run_seconds=2.0, run_cpu_seconds=1.5, mask=3.0)
+    table = tidy("route_multi_task", row[["arm", "budget", "seed", "score", "mask", "run_seconds", "run_cpu_seconds"]])
+    assert table.loc[0, ["route", "role", "fold", "seconds", "mask"]].tolist() == [
+        *("Multi-Task Learning", "transfer", 0, 1.5, 3.0)
+    ]
