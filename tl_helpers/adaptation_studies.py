@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tl_helpers.datasets import keep_classes, load_emoji, load_photos, photo_families, sample_budget
+from tl_helpers.datasets import keep_classes, load_emoji, load_photos, load_street, photo_families, sample_budget
 from tl_helpers.street_runs import run_classifier, street
 
 UPDATES = 200
 SOURCE_PICTURES = 3000
+SOURCE_POOL = 4000
 # How much more frequent the commonest garment is than the rarest, in the arms that end in "_uneven".
 UNEVEN = 50
 
@@ -165,15 +166,15 @@ def adapt_sketches(arm, budget, seed, *, rate=None, split="test"):
     view = "photo" if split == "validation" and arm.endswith("_blind") else "sketch"
     test = street(view, split)
     if how in ("source_only", "per_domain", "coral"):
-        source = _street_features("photo", "source")[rows], street("photo", "source").y[rows]
+        source = _source_features()[rows], _photographs().y[rows]
         unlabelled = _street_features("sketch", "target")[drawn]
         return {
             "score": _mean_recall(test.y, predict_by_alignment(how, source, unlabelled, _street_features(view, split)))
         }
     from tl_helpers.models import load_source_model
 
-    model, photographs = load_source_model("street_garments"), street("photo", "source")
-    source, unlabelled = (photographs.x[rows], photographs.y[rows]), street("sketch", "target").x[drawn]
+    model, photographs = load_source_model("street_garments"), _photographs().subset(rows)
+    source, unlabelled = (photographs.x, photographs.y), street("sketch", "target").x[drawn]
     adapt_network(how, model, source, unlabelled, rate=rate, seed=seed)
     return {"score": _mean_recall(test.y, _predict(model, test.x)), "learning_rate": rate, "updates": UPDATES}
 
@@ -220,7 +221,17 @@ def draw_unlabelled(y, n, ratio, *, seed):
 
 
 def _source_rows(seed):
-    return np.random.default_rng(seed).permutation(len(street("photo", "source")))[:SOURCE_PICTURES]
+    return np.random.default_rng(seed).permutation(SOURCE_POOL)[:SOURCE_PICTURES]
+
+
+@lru_cache(maxsize=1)
+def _photographs():
+    return load_street("photo", "source", n=SOURCE_POOL)
+
+
+@lru_cache(maxsize=1)
+def _source_features():
+    return _garment_features(_photographs().x)
 
 
 @lru_cache(maxsize=4)

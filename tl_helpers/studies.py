@@ -465,8 +465,7 @@ def _garment_probabilities(split):
 
 SEEDS = tuple(range(10))
 SWEEP_ARMS = ("AnB", "AnB+", "BnB", "BnB+", "RnB", "AnD", "AnD+", "RnD")
-TRAINED_ON_DRAWINGS = ("source_trained", "dann", "target_trained")
-ADAPTATION_CHECKS = ("dann_blind", "dann_uneven", "per_domain_uneven", "coral_uneven")
+TRAINED_ON_DRAWINGS = ("source_trained", "dann", "dann_blind", "target_trained")
 FREEZING_ARMS = ("scratch", *DEPTHS, "lp_ft", "gradual_unfreezing", "discriminative")
 
 
@@ -627,13 +626,16 @@ STUDIES = {
     ),
     "adapt_sketches": Study(
         adapt_sketches,
-        arms=("source_only", "per_domain", "coral", "target_only", *TRAINED_ON_DRAWINGS, *ADAPTATION_CHECKS),
-        budgets=(50, 200, 1000),
+        arms=(
+            *("source_only", "per_domain", "coral", "target_only"),
+            *("per_domain_uneven", "coral_uneven"),
+            *TRAINED_ON_DRAWINGS,
+        ),
+        budgets=(100, 1000),
         seeds=SEEDS[:5],
-        tuned=(*TRAINED_ON_DRAWINGS, *ADAPTATION_CHECKS[:2]),
-        rates=FEWER_RATES,
+        tuned=TRAINED_ON_DRAWINGS,
+        rates=RATES[:3],
         tuning_seeds=(100,),
-        checks=ADAPTATION_CHECKS,
         budget_unit="drawings of the target",
         metric="mean recall in %",
     ),

@@ -110,7 +110,9 @@ def small_street(monkeypatch):
         return dataclasses.replace(data, y=change[view, split](data.y)) if (view, split) in change else data
 
     monkeypatch.setattr(studies, "street", street)
-    monkeypatch.setattr(studies, "_street_features", studies._street_features.__wrapped__)
+    for name in ("_street_features", "_photographs", "_source_features"):
+        monkeypatch.setattr(studies, name, getattr(studies, name).__wrapped__)
+    monkeypatch.setattr(studies, "SOURCE_POOL", 400)
     monkeypatch.setattr(studies, "SOURCE_PICTURES", 300)
     return asked, change
 
@@ -134,12 +136,11 @@ def test_labels_of_drawings_reach_only_the_arms_that_are_given_them(small_street
 )
 def test_what_chooses_the_rate_and_what_tests_it(small_street, arm, validation):
     asked, _ = small_street
-    training = {("photo", "source"), ("sketch", "target")}
     studies.adapt_sketches(arm, 100, 0, rate=1e-3, split="validation")
-    assert set(asked) == training | {validation}
+    assert set(asked) == {("sketch", "target"), validation}
     asked.clear()
     row = studies.adapt_sketches(arm, 100, 0, rate=1e-3)
-    assert set(asked) == training | {("sketch", "test")}
+    assert set(asked) == {("sketch", "target"), ("sketch", "test")}
     assert row["updates"] == 3 and row["learning_rate"] == 1e-3
 
 
