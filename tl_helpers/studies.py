@@ -42,6 +42,7 @@ from tl_helpers.freezing_studies import (
     freeze_sketches,
     freezing_sweep,
 )
+from tl_helpers.multitask_studies import FORGETTING_ARMS, forgetting_garments, task_importance, task_weighting
 from tl_helpers.route_studies import (
     dataset_merging,
     domain_adaptation,
@@ -53,6 +54,7 @@ from tl_helpers.route_studies import (
     weight_sharing,
 )
 from tl_helpers.street_runs import run_classifier, run_detector, street
+from tl_helpers.text_studies import TEXT_ARMS, TEXT_NETWORKS, emoji_text
 from tl_helpers.tuning import FEWER_RATES, RATES, Study
 
 # ---------------------------------------------------------------- notebook 00
@@ -649,6 +651,44 @@ STUDIES = {
         tuning_seeds=(100,),
         budget_unit="source and target",
         metric="mean recall in %",
+    ),
+    "emoji_text": Study(
+        emoji_text,
+        arms=(*TEXT_ARMS, *TEXT_NETWORKS),
+        budgets=(3, 5, 10, 20, 40),
+        seeds=SEEDS,
+        tuned=TEXT_NETWORKS,
+        rates=FEWER_RATES,
+        tuning_seeds=(100,),
+        checks=TEXT_NETWORKS,
+    ),
+    "task_importance": Study(
+        task_importance,
+        arms=("class",),
+        budgets=(0.0, 0.1, 0.3, 1.0, 3.0, 10.0),
+        seeds=SEEDS[:5],
+        tuned=("class",),
+        rates=FEWER_RATES,
+        tuning_seeds=(100,),
+        budget_unit="weight of each other task",
+        metric="accuracy or mean IoU in %",
+    ),
+    "task_weighting": Study(
+        task_weighting,
+        arms=("static", "uncertainty", "pcgrad"),
+        budgets=(100, 400),
+        seeds=SEEDS[:5],
+        tuned=("static", "uncertainty", "pcgrad"),
+        rates=FEWER_RATES,
+        tuning_seeds=(100,),
+        budget_unit="labelled scenes",
+        metric="mean of accuracy and two mean IoUs in %",
+    ),
+    "forgetting_garments": Study(
+        forgetting_garments,
+        arms=FORGETTING_ARMS,
+        budgets=(20, 200),
+        seeds=SEEDS[:5],
     ),
 }
 # The eight routes: all together are the stored study "routes".

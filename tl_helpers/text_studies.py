@@ -17,6 +17,8 @@ from tl_helpers.datasets import load_emoji
 UPDATES = 200
 SIZE = 128
 HIDDEN = 64
+TEXT_ARMS = ("image", "text", "joint", "late_fusion", "keywords", "joint_keywords", "late_fusion_keywords")
+TEXT_NETWORKS = ("image_network", "joint_network", "late_fusion_network")
 
 
 def emoji_text(arm, budget, seed, *, rate=None, split="test"):
