@@ -8,23 +8,14 @@ import numpy as np
 import pytest
 from keras import layers
 
+from tests.unit.networks import COMMON, HELD_OUT, SHAPE, TRAIN, moved, network
 from tl_helpers import training
 from tl_helpers.freezing import unfreeze
 from tl_helpers.loop import draw_batches, make_forward, resolve_loss, run_steps
-from tl_helpers.models import add_class_head, body_of, small_cnn
 from tl_helpers.training import fit_transfer
 from tl_helpers.weights import draw_new_weights, put_back, seed_random_layers, snapshot
 
-SHAPE = (12, 12, 1)
-TRAIN = np.random.default_rng(0).integers(0, 256, (12, *SHAPE), "uint8"), np.arange(12) % 3
-HELD_OUT = np.random.default_rng(1).integers(0, 256, (7, *SHAPE), "uint8"), np.arange(7) % 3
 X, Y = TRAIN
-COMMON = {"learning_rate": 0.01, "updates": 6, "batch_size": 4, "seed": 0}
-
-
-def network(seed=0):
-    """The first half of the kit's small network, and a head."""
-    return add_class_head(body_of(small_cnn(SHAPE, 3, seed=seed), "conv2"), 3, seed=seed)
 
 
 def with_batch_norm():
@@ -38,16 +29,6 @@ def with_batch_norm():
         x = layers.Dropout(0.5, name=f"conv{number}_drop")(x)
     x = layers.Dropout(0.25, name="head_drop")(layers.Flatten(name="head_flat")(x))
     return keras.Model(image, layers.Dense(3, kernel_initializer="zeros", name="head")(x), name="mine")
-
-
-def moved(model, before):
-    """Return the names of the layers whose weights or statistics differ from a snapshot."""
-    changed = {
-        variable.path.split("/")[0]
-        for variable, old in zip(model.variables, before, strict=True)
-        if (variable.numpy() != old).any()
-    }
-    return {name for name in changed if "seed_generator" not in name}  # dropout's random numbers go on
 
 
 # ---------------------------------------------------------------- interruption, and the world outside

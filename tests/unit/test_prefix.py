@@ -5,27 +5,10 @@ import numpy as np
 import pytest
 from keras import layers
 
+from tests.unit.networks import pictures, residual
 from tl_helpers.freezing import freeze, freeze_all_but, unfreeze
 from tl_helpers.models import add_class_head, load_backbone
 from tl_helpers.prefix import find_cut, split
-
-
-def pictures(n, shape, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (n, *shape), "uint8")
-
-
-def residual(*, after_stem=None, drop=0.0):
-    """Stem, two residual blocks and a head."""
-    image = keras.Input((8, 8, 3), name="image")
-    x = layers.Conv2D(4, 3, padding="same", name="stem_conv")(image if after_stem is None else after_stem(image))
-    x = layers.BatchNormalization(name="stem_norm")(x)
-    for number in (1, 2):
-        inside = layers.Conv2D(4, 3, padding="same", name=f"block{number}_conv")(x)
-        inside = layers.Dropout(drop, name=f"block{number}_drop")(inside)
-        inside = layers.Conv2D(4, 1, name=f"block{number}_project")(inside)
-        x = layers.Add(name=f"block{number}_add")([inside, x])
-    x = layers.GlobalAveragePooling2D(name="head_pool")(x)
-    return keras.Model(image, layers.Dense(2, name="head")(x), name="residual")
 
 
 @pytest.mark.parametrize(
