@@ -87,3 +87,19 @@ def test_the_freeze_explorer_follows_its_slider_and_trains(page, lab, made):
     assert picture.get_attribute("src") != before
     page.get_by_role("button", name="train this now").click()
     expect(page.get_by_text("One run, just now")).to_be_visible(timeout=180_000)
+
+
+def test_the_route_explorer_lights_its_cells_and_runs_a_slice(page, lab, made):
+    source = "from tl_helpers.widgets import route_explorer\nroute_explorer()"
+    notebook = open_and_run_all(page, lab, made("routes.ipynb", source))
+    assert errors(notebook) == []
+    expect(page.get_by_text("Task Fine-Tuning.")).to_be_visible()
+    task, domain, order = (page.locator(".widget-toggle-buttons").nth(number) for number in range(3))
+    domain.get_by_role("button", name="different").click()
+    expect(page.get_by_text("Domain Adaptation.")).to_be_visible()
+    order.get_by_role("button", name="at the same time").click()
+    expect(page.get_by_text("Weight Sharing.")).to_be_visible()
+    task.get_by_role("button", name="different").click()
+    expect(page.get_by_text("Parallel Training.")).to_be_visible()
+    page.get_by_role("button", name="run a slice now").click()
+    expect(page.get_by_text("One seed, just now")).to_be_visible(timeout=180_000)
