@@ -665,7 +665,7 @@ STUDIES = {
     "task_importance": Study(
         task_importance,
         arms=("class",),
-        budgets=(0.0, 0.1, 0.3, 1.0, 3.0, 10.0),
+        budgets=(0.0, 0.1, 1.0, 10.0),
         seeds=SEEDS[:5],
         tuned=("class",),
         rates=FEWER_RATES,
