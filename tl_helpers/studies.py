@@ -467,7 +467,7 @@ def _garment_probabilities(split):
 
 SEEDS = tuple(range(10))
 SWEEP_ARMS = ("AnB", "AnB+", "BnB", "BnB+", "RnB", "AnD", "AnD+", "RnD")
-TRAINED_ON_DRAWINGS = ("source_trained", "dann", "dann_blind", "target_trained")
+TRAINED_ON_DRAWINGS = ("source_trained", "dann", "target_trained")
 FREEZING_ARMS = ("scratch", *DEPTHS, "lp_ft", "gradual_unfreezing", "discriminative")
 
 
