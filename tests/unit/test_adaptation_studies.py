@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from tl_helpers import adaptation_studies as studies
 from tl_helpers.adaptation import coral, standardise
 from tl_helpers.datasets import load_emoji, load_photos, load_street
+from tl_helpers.experiments import paired_difference
+from tl_helpers.provenance import load_study
 
 WITHOUT_TRAINING = ("source_only", "per_domain", "coral")
 PARTS = ("train", "validation", "test")
@@ -205,3 +207,24 @@ def test_rates_are_chosen_on_the_source_and_tested_on_all_that_was_held_out(made
     row = studies.adapt_photos("dann", pair, 3, rate=1e-3)
     assert sorted(asked) == [("gcompris", part) for part in ("test", "train", "validation")] + [("tuxpaint", "train")]
     assert row["updates"] == 3 and 0 <= row["score"] <= 100
+
+
+# ---------------------------------------------------------------- what is stored
+
+
+def test_both_signs_are_stored():
+    change = paired_difference(load_study("adapt_photos"), "per_domain", "source_only").set_index("budget")
+    assert (change["low"] > 0).any() and (change["high"] < 0).any()
+
+
+@pytest.mark.parametrize("arm", ["source_only", "per_domain_uneven"])
+def test_a_stored_run_on_drawings_comes_out_again(arm):
+    stored = load_study("adapt_sketches").set_index(["arm", "budget", "seed"])["score"]
+    assert studies.adapt_sketches(arm, 100, 3)["score"] == pytest.approx(stored[arm, 100, 3], abs=0.5)
+
+
+def test_a_stored_run_on_photographs_comes_out_again():
+    pair = "cut-outs → full photographs"
+    stored = load_study("adapt_photos").set_index(["arm", "budget", "seed"])["score"]
+    for arm in WITHOUT_TRAINING:
+        assert studies.adapt_photos(arm, pair, 2)["score"] == pytest.approx(stored[arm, pair, 2], abs=2)
