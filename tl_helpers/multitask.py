@@ -18,7 +18,6 @@ from keras import layers, ops
 from tl_helpers.loop import draw_batches, make_forward, resolve_loss, run_updates
 from tl_helpers.models import (
     add_box_head,
-    add_class_head,
     add_mask_head,
     box_iou,
     box_loss,
@@ -41,6 +40,10 @@ _BATCH = 250
 def add_scene_heads(backbone, n_classes, *, seed, uncertainty=False):
     """Put three heads on one trunk: class, box and mask of the target.
 
+    The class is read where the box head believes the target: features are averaged over the cells with the softmax of
+    its first channel as weights. So whoever learns boxes learns where to look. Where there are no boxes to learn from,
+    that channel learns from the class alone.
+
     Parameters
     ----------
     backbone : Backbone
@@ -60,16 +63,29 @@ def add_scene_heads(backbone, n_classes, *, seed, uncertainty=False):
         log-variances. One tensor, so that any training loop takes it. Layers that learn: ``head_class``, ``head_box``,
         ``head_mask``, and ``head_log_variances``.
     """
-    heads = [
-        add_class_head(backbone, n_classes, seed=seed, name="head_class"),
-        add_box_head(backbone, seed=seed, name="head_box"),
-        add_mask_head(backbone, seed=seed, name="head_mask"),
-    ]
-    parts = [layers.Flatten(name=f"head_{task}_flat")(head.output) for task, head in zip(TASKS, heads, strict=True)]
+    box = add_box_head(backbone, seed=seed, name="head_box").output
+    mask = add_mask_head(backbone, seed=seed, name="head_mask").output
+    parts = {"class": _class_where_the_box_is(backbone, box, n_classes, seed), "box": box, "mask": mask}
+    parts = [layers.Flatten(name=f"head_{task}_flat")(parts[task]) for task in TASKS]
     if uncertainty:
         parts.append(LogVariances(len(TASKS), name="head_log_variances")(parts[0]))
     packed = layers.Concatenate(name="head_packed")(parts)
     return keras.Model(backbone.model.input, packed, name=f"{backbone.name}_scenes")
+
+
+def _class_where_the_box_is(backbone, box, n_classes, seed):
+    """Average the features over the cells, each weighted as the box head believes the target there; then classify."""
+    features = backbone.model.output
+    height, width, channels = features.shape[1:]
+    channels_first = layers.Permute((2, 1), name="head_class_turn")(
+        layers.Reshape((height * width, box.shape[-1]), name="head_class_boxes")(box)
+    )
+    belief = layers.Cropping1D((0, box.shape[-1] - 1), name="head_class_belief")(channels_first)
+    weights = layers.Softmax(name="head_class_weights")(belief)
+    cells = layers.Reshape((height * width, channels), name="head_class_cells")(features)
+    pooled = layers.Flatten(name="head_class_pool")(layers.Dot((2, 1), name="head_class_mean")([weights, cells]))
+    start = keras.initializers.GlorotUniform(seed=seed)
+    return layers.Dense(n_classes, kernel_initializer=start, name="head_class")(pooled)
 
 
 def scene_targets(scenes):
