@@ -659,7 +659,7 @@ STUDIES = {
         seeds=SEEDS,
         tuned=TEXT_NETWORKS,
         rates=FEWER_RATES,
-        tuning_seeds=(100,),
+        tuning_seeds=(100, 101, 102),
         checks=TEXT_NETWORKS,
     ),
     "task_importance": Study(
