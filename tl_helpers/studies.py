@@ -680,7 +680,7 @@ STUDIES = {
         seeds=SEEDS[:5],
         tuned=("static", "uncertainty", "pcgrad"),
         rates=FEWER_RATES,
-        tuning_seeds=(100,),
+        tuning_seeds=(100, 101, 102),
         budget_unit="labelled scenes",
         metric="mean of accuracy and two mean IoUs in %",
     ),
