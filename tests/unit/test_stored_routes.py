@@ -45,8 +45,8 @@ def test_every_run_is_there_once(runs, route):
 
 def test_text_and_image_stand_there_with_ten_folds(runs):
     study = STUDIES["emoji_text"]
-    rows = runs[runs["arm"].isin(study.arms)]
-    assert set(rows["route"]) == {"Weight Sharing"} and len(study.seeds) >= 10 and len(study.budgets) == 5
+    rows = runs[(runs["route"] == "Weight Sharing") & runs["arm"].isin(study.arms)]
+    assert len(study.seeds) >= 10 and len(study.budgets) == 5
     assert rows["fold"].nunique() == 10
     assert len(rows) == sum(len(study.budgets_of(arm)) for arm in study.arms) * len(study.seeds)
 
