@@ -6,12 +6,10 @@ Each is a function of ``arm``, ``budget`` and ``seed`` for :mod:`tl_helpers.stud
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
-from tl_helpers.datasets import load_street_scenes, sample_budget
-from tl_helpers.street_runs import street
+from tl_helpers.datasets import sample_budget
+from tl_helpers.street_runs import run_shoe_scenes, street
 
 UPDATES = 200
 TASKS = ("class", "box", "mask")
@@ -43,7 +41,9 @@ def task_importance(arm, budget, seed, *, rate=None, split="test"):
     from tl_helpers.multitask import scene_loss
 
     weights = {task: 1.0 if task == arm else budget for task in TASKS}
-    measured = _learn_scenes(scene_loss(weights), IMPORTANCE_SCENES, seed, rate, split)
+    measured = run_shoe_scenes(
+        scene_loss(weights), IMPORTANCE_SCENES, rate=rate, updates=UPDATES, seed=seed, split=split
+    )
     trained = {task: value for task, value in measured.items() if weights[task]}
     return {"score": trained[arm], "learning_rate": rate, "updates": UPDATES} | trained
 
@@ -69,32 +69,8 @@ def task_weighting(arm, budget, seed, *, rate=None, split="test"):
     from tl_helpers.multitask import scene_loss
 
     loss = {"static": scene_loss(dict.fromkeys(TASKS, 1.0)), "uncertainty": scene_loss("uncertainty")}.get(arm)
-    measured = _learn_scenes(loss, budget, seed, rate, split)
+    measured = run_shoe_scenes(loss, budget, rate=rate, updates=UPDATES, seed=seed, split=split)
     return {"score": float(np.mean(list(measured.values()))), "learning_rate": rate, "updates": UPDATES} | measured
-
-
-@lru_cache(maxsize=2)
-def _test_scenes(split):
-    return load_street_scenes("photo", split, n=500, seed=0, target="shoes", distractors="garment")
-
-
-def _learn_scenes(loss, n, seed, rate, split):
-    """Train one trunk with three heads on shoe scenes from scratch and measure all three; None is PCGrad."""
-    from tl_helpers.models import small_cnn_body
-    from tl_helpers.multitask import add_scene_heads, fit_pcgrad, measure_scenes, scene_loss, scene_targets
-    from tl_helpers.training import fit_transfer
-
-    scenes = load_street_scenes("photo", "target", n=n, seed=seed, target="shoes", distractors="garment")
-    learned = loss is not None and loss.weights == "uncertainty"
-    body = small_cnn_body((56, 56, 1), seed=seed)
-    model = add_scene_heads(body, len(scenes.label_names), seed=seed, uncertainty=learned)
-    data = scenes.x, scene_targets(scenes)
-    settings = {"learning_rate": rate, "updates": UPDATES, "batch_size": 16, "seed": seed}
-    if loss is None:
-        fit_pcgrad(model, data, [scene_loss({task: 1.0}) for task in TASKS], **settings)
-    else:
-        fit_transfer(model, data, strategy="scratch", loss=loss, **settings)
-    return measure_scenes(model, _test_scenes(split))
 
 
 # ---------------------------------------------------------------- one after the other, or both at once

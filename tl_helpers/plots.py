@@ -191,7 +191,7 @@ def differences(table, *, ylabel, xlabel, title, guess=None, axis=None):
     return figure
 
 
-def route_matrix(routes, *, lit=None, texts=None, axis=None):
+def route_matrix(routes, *, lit=None, axis=None):
     """Draw the taxonomy's matrix: order by task by domain, one cell per route.
 
     Parameters
@@ -199,8 +199,6 @@ def route_matrix(routes, *, lit=None, texts=None, axis=None):
     routes : sequence of tl_helpers.routes.Route
     lit : str, optional
         Name of the route whose cell stands out.
-    texts : dict of str to str, optional
-        Name → what is written below it in its cell.
     axis : matplotlib.axes.Axes, optional
 
     Returns
@@ -212,15 +210,10 @@ def route_matrix(routes, *, lit=None, texts=None, axis=None):
     orders = ["sequential", "simultaneous"]
     for route in routes:
         column, row = columns.index((route.same_task, route.same_domain)), orders.index(route.order)
-        chosen = route.name == lit
-        colour, ink = (PALETTE[0], "white") if chosen else ("#eeeeee", "black")
+        colour, ink = (PALETTE[0], "white") if route.name == lit else ("#eeeeee", "black")
         axis.add_patch(plt.Rectangle((column + 0.03, row + 0.05), 0.94, 0.9, facecolor=colour, edgecolor="none"))
-        below = (texts or {}).get(route.name, "")
-        axis.text(
-            *(column + 0.5, row + (0.32 if below else 0.5), route.name),
-            **{"ha": "center", "va": "center", "color": ink, "fontsize": 10, "fontweight": "bold"},
-        )
-        axis.text(column + 0.5, row + 0.66, below, ha="center", va="center", color=ink, fontsize=8)
+        style = {"ha": "center", "va": "center", "color": ink, "fontsize": 10, "fontweight": "bold"}
+        axis.text(column + 0.5, row + 0.5, route.name, **style)
     words = {True: "same", False: "different"}
     headings = [f"{words[task]} task,\n{words[domain]} domain" for task, domain in columns]
     axis.set(xlim=(0, 4), ylim=(2, 0))

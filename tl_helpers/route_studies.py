@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tl_helpers.datasets import load_street_scenes, sample_budget, with_wrong_labels
-from tl_helpers.street_runs import run_classifier, run_detector, street
+from tl_helpers.street_runs import held_out_scenes, run_classifier, run_detector, run_shoe_scenes, street
 
 UPDATES = 200
 
@@ -144,12 +144,7 @@ def task_adaptation(arm, budget, seed, *, rate=None, split="test"):
         ``score``: mean intersection over union in %; ``hit_rate``: boxes with more than half, in %.
     """
     scenes = load_street_scenes("photo", "target", n=budget, seed=seed)
-    return _detect(arm, scenes, _test_scenes("photo", split, "sneaker", "shoe"), rate=rate, seed=seed)
-
-
-@lru_cache(maxsize=4)
-def _test_scenes(view, split, target, distractors):
-    return load_street_scenes(view, split, n=500, seed=0, target=target, distractors=distractors)
+    return _detect(arm, scenes, held_out_scenes(split, "sneaker", "shoe"), rate=rate, seed=seed)
 
 
 def modality_transfer(arm, budget, seed, *, rate=None, split="test"):
@@ -174,7 +169,7 @@ def modality_transfer(arm, budget, seed, *, rate=None, split="test"):
         view, target, distractors = "photo", "3", "digit"
         split = {"validation": "source"}.get(split, split)
     scenes = load_street_scenes(view, "target", n=budget, seed=seed, target=target, distractors=distractors)
-    return _detect(arm, scenes, _test_scenes(view, split, target, distractors), rate=rate, seed=seed)
+    return _detect(arm, scenes, held_out_scenes(split, target, distractors, view), rate=rate, seed=seed)
 
 
 # ---------------------------------------------------------------- both at once
@@ -336,20 +331,15 @@ def multi_task(arm, budget, seed, *, rate=None, split="test"):
         ``score``: accuracy in % of the class, or for ``"box"`` and ``"mask"`` the mean overlap in %; and as far as the
         arm answers them ``class``, ``box`` and ``mask``.
     """
-    from tl_helpers.models import small_cnn_body
-    from tl_helpers.multitask import add_scene_heads, measure_scenes, scene_loss, scene_targets
-    from tl_helpers.training import fit_transfer
+    from tl_helpers.multitask import scene_loss
 
-    scenes = load_street_scenes("photo", "target", n=budget, seed=seed, target="shoes", distractors="garment")
-    test = _test_scenes("photo", split, "shoes", "garment")
     asked = arm.removesuffix("_longer")
     weights = {"class": 1.0, "box": 1.0, "mask": 0.1 if asked == "joint_mask_0.1" else 1.0}
     if asked in weights:
         weights = {task: float(task == asked) for task in weights}
-    model = add_scene_heads(small_cnn_body((56, 56, 1), seed=seed), 3, seed=seed)
-    settings = {"updates": _updates(arm), "batch_size": 16, "seed": seed, "loss": scene_loss(weights)}
-    fit_transfer(model, (scenes.x, scene_targets(scenes)), strategy="scratch", learning_rate=rate, **settings)
-    measured = {task: value for task, value in measure_scenes(model, test).items() if weights[task]}
+    settings = {"rate": rate, "updates": _updates(arm), "seed": seed, "split": split}
+    measured = run_shoe_scenes(scene_loss(weights), budget, **settings)
+    measured = {task: value for task, value in measured.items() if weights[task]}
     return _row(arm, rate, measured[asked if asked in weights else "class"]) | measured
 
 

@@ -234,16 +234,16 @@ def run_route(route, budgets=None, seeds=(0,), *, arms=None, path=None, n_jobs=1
     if unknown:
         raise ValueError(f"{route.name} has no arm {unknown[0]!r}; it has {', '.join(study.arms)}.")
     budgets = list(study.budgets if budgets is None else budgets)
-    rates = {f"{arm}/{budget}": _stored_rate(route, arm, budget) for arm in arms for budget in budgets}
+    stored = study_provenance("routes")["spec"]["studies"][route.study]["rates"]
+    rates = {f"{arm}/{budget}": _nearest_rate(stored, arm, budget) for arm in arms for budget in budgets}
     runs = run_grid(
         measured_run, arms, budgets, seeds, path=path, n_jobs=n_jobs, experiment=study.function, rates=rates
     )
     return tidy(route.study, runs)
 
 
-def _stored_rate(route, arm, budget):
+def _nearest_rate(rates, arm, budget):
     """Return the tuned rate of the nearest stored budget; None for an arm that has none."""
-    rates = study_provenance("routes")["spec"]["studies"][route.study]["rates"]
     stored = {float(key.rsplit("/", 1)[1]): rate for key, rate in rates.items() if key.rsplit("/", 1)[0] == arm}
     return stored[min(stored, key=lambda one: abs(np.log(one / budget)))] if stored else None
 

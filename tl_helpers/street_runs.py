@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from tl_helpers.datasets import load_street
+from tl_helpers.datasets import load_street, load_street_scenes
 
 
 @lru_cache(maxsize=8)
@@ -111,3 +111,55 @@ def run_detector(source, scenes, test, *, rate, updates, seed, strategy):
     fit_transfer(model, (scenes.x, targets), strategy=strategy, **settings)
     overlap = box_iou(decode_boxes(model.predict(test.x, batch_size=256, verbose=0), cell=8), test.boxes)
     return overlap, {"score": 100 * overlap.mean(), "learning_rate": rate, "updates": updates}
+
+
+@lru_cache(maxsize=4)
+def held_out_scenes(split, target, distractors, view="photo"):
+    """Load the 500 scenes that a split is measured on (:func:`tl_helpers.datasets.load_street_scenes`), once.
+
+    Parameters
+    ----------
+    split, target, distractors, view
+        See :func:`tl_helpers.datasets.load_street_scenes`.
+
+    Returns
+    -------
+    Dataset
+    """
+    return load_street_scenes(view, split, n=500, seed=0, target=target, distractors=distractors)
+
+
+def run_shoe_scenes(loss, n, *, rate, updates, seed, split):
+    """Train one trunk with heads for class, box and mask on scenes of shoes, from scratch, and measure all three.
+
+    Parameters
+    ----------
+    loss : keras.losses.Loss or None
+        From :func:`tl_helpers.multitask.scene_loss`; None for all three tasks with
+        :func:`tl_helpers.multitask.fit_pcgrad`.
+    n : int
+        Labelled scenes.
+    rate : float
+        Learning rate.
+    updates, seed : int
+    split : {"validation", "test"}
+
+    Returns
+    -------
+    dict of str to float
+        See :func:`tl_helpers.multitask.measure_scenes`.
+    """
+    from tl_helpers.multitask import TASKS, add_scene_heads, fit_pcgrad, measure_scenes, scene_loss, scene_targets
+    from tl_helpers.training import fit_transfer
+
+    scenes = load_street_scenes("photo", "target", n=n, seed=seed, target="shoes", distractors="garment")
+    learned = loss is not None and loss.weights == "uncertainty"
+    body = starting_body(None, scenes.x.shape[1:], seed=seed)
+    model = add_scene_heads(body, len(scenes.label_names), seed=seed, uncertainty=learned)
+    data = scenes.x, scene_targets(scenes)
+    settings = {"learning_rate": rate, "updates": updates, "batch_size": 16, "seed": seed}
+    if loss is None:
+        fit_pcgrad(model, data, [scene_loss({task: 1.0}) for task in TASKS], **settings)
+    else:
+        fit_transfer(model, data, strategy="scratch", loss=loss, **settings)
+    return measure_scenes(model, held_out_scenes(split, "shoes", "garment"))
