@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 from tl_helpers.progress import progress_bar
-from tl_helpers.weights import put_back, snapshot
+from tl_helpers.weights import not_finite, put_back, snapshot
 
 # Seconds of work between two looks at the clock, the keyboard's interrupt and the progress bar.
 _CHUNK_SECONDS = 0.25
@@ -154,20 +154,25 @@ def run_updates(model, update, rows, *, name):
     Raises
     ------
     FloatingPointError
-        If the loss stops being a finite number. The model's weights are then as before.
+        If the loss or a weight stops being a finite number. The model's weights are then as before.
     """
-    before, losses = snapshot(model), []
+    before, losses, done = snapshot(model), [], 0
     steps = repeat_update(update, rows.shape[1:])
     with progress_bar(len(rows), name, "update", delay=1) as bar:
         for part in run_steps(steps, rows, [len(rows)]):
-            if not np.isfinite(part).all():
-                put_back(model, before)
-                number = sum(map(len, losses)) + 1 + int(np.argmin(np.isfinite(part)))
-                raise FloatingPointError(
-                    f"The loss stopped being a finite number at update {number}: the learning rate or a loss's weight "
-                    f"is too high for this model and data. Try a tenth of it."
-                )
+            finite = np.isfinite(part)
             losses.append(part)
+            done += len(part)
+            ruined = not_finite(model) if done == len(rows) else []
+            if ruined or not finite.all():
+                put_back(model, before)
+                number = done - len(part) + 1 + int(np.argmin(finite))
+                what = f"The loss stopped being a finite number at update {number}"
+                if finite.all():
+                    what = f"{ruined[0]!r} held NaN or infinite weights at update {done}"
+                raise FloatingPointError(
+                    f"{what}: the learning rate or a loss's weight is too high for this model and data. Try a tenth of it."
+                )
             bar.update(len(part))
     return np.concatenate(losses)
 

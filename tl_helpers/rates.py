@@ -10,7 +10,7 @@ import numpy as np
 from tl_helpers.freezing import is_stale
 from tl_helpers.loop import draw_batches, make_steps, resolve_loss
 from tl_helpers.training import check_data, fit_transfer
-from tl_helpers.weights import put_back, snapshot
+from tl_helpers.weights import not_finite, put_back, snapshot
 
 if TYPE_CHECKING:
     import pandas
@@ -142,7 +142,7 @@ def lr_find(model, train, *, lowest=1e-6, highest=1.0, updates=100, batch_size=3
     """Raise the learning rate from update to update and watch the loss (Smith 2017, section 3.3).
 
     What is trainable in the model trains meanwhile; afterwards its weights, its optimizer, its random layers and the
-    global random state are as before. It stops where the loss is four times its lowest.
+    global random state are as before. It stops where the loss is four times its lowest, or a weight is no finite number.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def lr_find(model, train, *, lowest=1e-6, highest=1.0, updates=100, batch_size=3
                     f"The loss is {losses[-1]:g}. A loss that goes below 0 cannot be four times its lowest, which is "
                     f"where a sweep ends. Add a constant to it."
                 )
-            if not np.isfinite(losses[-1]) or losses[-1] > 4 * min(losses):
+            if not np.isfinite(losses[-1]) or losses[-1] > 4 * min(losses) or not_finite(model):
                 break
     finally:
         put_back(model, before)

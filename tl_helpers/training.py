@@ -15,7 +15,7 @@ from tl_helpers.graph import layers_in, leaves_of, stage_of, upstream_of
 from tl_helpers.loop import draw_batches, make_forward, make_steps, resolve_loss, run_steps
 from tl_helpers.prefix import find_cut, split
 from tl_helpers.progress import progress_bar
-from tl_helpers.weights import draw_new_weights, put_back, seed_random_layers, snapshot
+from tl_helpers.weights import draw_new_weights, not_finite, put_back, seed_random_layers, snapshot
 
 if TYPE_CHECKING:
     import keras
@@ -167,7 +167,7 @@ def fit_transfer(
     ValueError
         If arguments or data do not fit each other; the message says which and what to do.
     FloatingPointError
-        If the loss stops being a finite number. The model's weights are then as before.
+        If the loss or a weight stops being a finite number. The model's weights are then as before.
     """
     import keras
     import pandas
@@ -189,6 +189,11 @@ def fit_transfer(
     data = check_data(train, model, loss, "train")
     held_out = None if validation is None else check_data(validation, model, loss, "validation")
 
+    ruined = not_finite(model)
+    if ruined:
+        raise ValueError(
+            f"{model.name!r} holds NaN or infinite weights before training, in {ruined[0]!r}. Build or load it anew."
+        )
     started = time.perf_counter(), time.process_time()
     before = snapshot(model)
     key = None if resume is None else run_key(model, phases, settings, batch_size, seed, data, held_out)
@@ -315,12 +320,18 @@ def _run_phase(model, data, held_out, rows, phase, settings, bar):
     for losses in run_steps(steps, rows, stops):
         columns["loss"][done : done + len(losses)] = losses
         if not np.isfinite(losses).all():
-            _explain_divergence(*data, done + 1 + int(np.argmin(np.isfinite(losses))), phase.learning_rate)
+            first = done + 1 + int(np.argmin(np.isfinite(losses)))
+            raise _divergence(f"The loss stopped being a finite number at update {first}", phase)
         done += len(losses)
         bar.update(len(losses))
+        ruined = not_finite(part) if done in stops else []
+        if ruined:
+            raise _divergence(f"{ruined[0]!r} held NaN or infinite weights at update {done}", phase)
         if held_out and done in stops:
             output = forward(held_out[0], _validation_batch(held_out))
             value = float(loss(held_out[1], output))
+            if not np.isfinite(value):
+                raise _divergence(f"The validation loss stopped being a finite number at update {done}", phase)
             right = _share_right(output, held_out[1]) if settings["loss"] is None else np.nan
             columns["validation_loss"][done - 1], columns["validation_accuracy"][done - 1] = value, right
             rank = (0.0 if np.isnan(right) else right, -value)
@@ -383,15 +394,9 @@ def _validation_batch(held_out):
     return -(-n // -(-n // _VALIDATION_BATCH))
 
 
-def _explain_divergence(x, y, update, learning_rate):
-    for name, array in (("x", x), ("y", y)):
-        if not np.isfinite(array).all():
-            raise FloatingPointError(
-                f"The loss is not a number because {name} holds NaN or infinite values. Clean them."
-            )
-    raise FloatingPointError(
-        f"The loss stopped being a finite number at update {update}: the learning rate {learning_rate:g} is too high "
-        f"for this model and data. Try a tenth of it."
+def _divergence(what, phase):
+    return FloatingPointError(
+        f"{what}: the learning rate {phase.learning_rate:g} is too high for this model and data. Try a tenth of it."
     )
 
 

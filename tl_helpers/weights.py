@@ -35,6 +35,27 @@ def put_back(model, values):
         variable.assign(value)
 
 
+def not_finite(model):
+    """Name the variables of a model that hold NaN or infinite values.
+
+    A loss does not always tell: on some processors ReLU turns NaN into 0, so that a network of ruined weights goes on
+    giving finite losses.
+
+    Parameters
+    ----------
+    model : keras.Model
+
+    Returns
+    -------
+    list of str
+        Paths of the variables; empty where all is well.
+    """
+    from keras import ops
+
+    floats = [variable for variable in model.variables if "float" in variable.dtype]
+    return [variable.path for variable in floats if not bool(ops.all(ops.isfinite(variable.value)))]
+
+
 def seed_random_layers(model, seed):
     """Start the sources of random numbers in a model's layers anew, so that training depends on the seed alone.
 
@@ -80,7 +101,20 @@ def draw_new_weights(model, seed):
             return config
         return [with_seeds(value) for value in config] if isinstance(config, (list, tuple)) else config
 
-    fresh = type(model).from_config(with_seeds(model.get_config()))
+    config = with_seeds(keras.saving.serialize_keras_object(model))
+    # Functions and classes of the user's own, which Keras finds by name only where they are registered. What they
+    # compute does not matter here: nothing but the weights is taken from the copy.
+    fresh = keras.saving.deserialize_keras_object(config, custom_objects=_own_objects(model), safe_mode=False)
     for old, new in zip(leaves_of(model), leaves_of(fresh), strict=True):
         if not isinstance(old, keras.layers.Normalization):
             old.set_weights(new.get_weights())
+
+
+def _own_objects(model):
+    """List the classes and functions that a model's layers are made of, by name."""
+    found = {}
+    for layer in model._flatten_layers():
+        for thing in (type(layer), *vars(layer).values()):
+            if callable(thing) and hasattr(thing, "__name__") and not (thing.__module__ or "").startswith("keras."):
+                found[thing.__name__] = thing
+    return found
