@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests import conditions
@@ -10,11 +11,25 @@ from tests import conditions
 FOLDER = pytest.StashKey[tempfile.TemporaryDirectory]()
 
 
+# How many examples a property is tried on that does not say so itself.
+EXAMPLES = {"usual": 30, "deep": 500}
+
+
+def pytest_addoption(parser):
+    """Offer `--suite deep`: many more examples of each property, for an hour without anything else to do."""
+    parser.addoption("--suite", choices=EXAMPLES, default="usual", help="how many examples properties are tried on")
+
+
 def pytest_configure(config):
     """Set the conditions, once: workers of pytest-xdist inherit them."""
     if not conditions.are_set():
         config.stash[FOLDER] = tempfile.TemporaryDirectory(prefix="tl-helpers-tests-", ignore_cleanup_errors=True)
         conditions.impose(Path(config.stash[FOLDER].name))
+    suite = config.getoption("--suite")
+    # The usual examples are always the same ones, so that a change fails for what it changed.
+    usual = {"derandomize": suite == "usual", "deadline": None, "print_blob": True}
+    hypothesis.settings.register_profile(suite, max_examples=EXAMPLES[suite], **usual)
+    hypothesis.settings.load_profile(suite)
 
 
 def network_attempts(config):

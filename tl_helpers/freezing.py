@@ -1,30 +1,41 @@
 """What moves? Which layers learn, and how fast: freezing that holds, thawing, and a report that tells.
 
 Freezing here means that *nothing* of a layer changes while the rest trains: neither its weights, nor the moving
-statistics of BatchNorm, nor its output for a given input. Keras's ``layer.trainable = False`` gives the first two. Its
-often-taught ``base(x, training=False)`` gives none of them inside ``fit``, which passes ``training=True`` down to every
-layer; and a frozen dropout layer goes on dropping. So :func:`freeze` sets the layers' own ``trainable`` and silences
-their dropout. Everything is kept in standard layers' standard settings, so that it survives saving and loading.
+statistics of BatchNorm, nor its output for a given input. Keras's ``layer.trainable = False`` gives less: the layers
+inside a layer may not hear of it, a frozen dropout layer goes on dropping, ``SpectralNormalization`` goes on dividing
+its kernel. The often-taught ``base(x, training=False)`` gives none of it inside ``fit``, which passes ``training=True``
+down to every layer. So :func:`freeze` sets the ``trainable`` of every layer at every depth, and a frozen layer is called
+as in use, ``training=False``, for as long as its ``trainable`` is False: Keras's own ``base.trainable = True`` undoes it
+all.
+
+``model.save`` keeps most of this; what it forgets, and what ``keras.models.clone_model`` forgets, is written in
+:mod:`tl_helpers.saving`.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 import re
 import warnings
 import weakref
 
 from tl_helpers.graph import layers_in, leaves_of, stage_of, upstream_of
+from tl_helpers.weights import put_back, snapshot
 
 # Functions that Keras traced before `freeze` or `unfreeze` changed something which tracing had fixed.
 _traced_before_change = weakref.WeakKeyDictionary()
+# Layers frozen here and not by hand → those of their weights that had been fixed one by one before.
+_frozen_here = weakref.WeakKeyDictionary()
 
 
 def freeze(model, *, upto=None):
     """Freeze a model, or the part of it up to a stage, in place. What was frozen before stays frozen.
 
     Compile the model afterwards: Keras fixes what moves when it first trains, and does not notice a later change.
-    ``model.trainable`` itself stays True, so that ``model.get_layer("conv4").trainable = True`` does what it says.
+    ``trainable`` of a model, and of each model nested in it, is False where everything in it is frozen, as if
+    ``base.trainable = False`` had been said; ``base.trainable = True`` thaws it.
 
     Parameters
     ----------
@@ -40,7 +51,7 @@ def freeze(model, *, upto=None):
         If no layer's name is `upto` or begins with it.
     """
     chosen = leaves_of(model) if upto is None else upstream_of(model, upto)
-    _set_frozen(model, _frozen_layers(model) | set(chosen))
+    freeze_exactly(model, frozen_layers(model) | set(chosen))
 
 
 def freeze_all_but(model, prefix="head"):
@@ -57,20 +68,42 @@ def freeze_all_but(model, prefix="head"):
     ValueError
         If no layer with weights has such a name.
     """
-    moving = [layer for layer in leaves_of(model) if layer.name.startswith(prefix)]
-    if not any(layer.weights for layer in moving):
+    freeze_exactly(model, set(leaves_of(model)) - set(head_layers(model, prefix)))
+
+
+def head_layers(model, prefix="head"):
+    """List the layers of a model's head.
+
+    Parameters
+    ----------
+    model : keras.Model
+    prefix : str
+        How their names begin.
+
+    Returns
+    -------
+    list of keras.Layer
+
+    Raises
+    ------
+    ValueError
+        If none of them has weights.
+    """
+    head = [layer for layer in leaves_of(model) if layer.name.startswith(prefix)]
+    if not any(layer.weights for layer in head):
         raise ValueError(
             f"{model.name!r} has no layer with weights whose name starts with {prefix!r}, so nothing would be trained. "
             f"Name the layers of the head so, or use tl_helpers.models.add_class_head."
         )
-    _set_frozen(model, set(leaves_of(model)) - set(moving))
+    return head
 
 
 def unfreeze(model, *, after=None, batch_norm=True):
     """Let a model, or the part of it after a stage, move again, in place; dropout there drops again.
 
     ``freeze(model); unfreeze(model, after="conv2")`` is the same as ``unfreeze(model); freeze(model, upto="conv2")``.
-    Compile the model afterwards.
+    Compile the model afterwards. Single weights that were fixed by ``layer.kernel.trainable = False`` stay fixed, and
+    so does a kernel to which ``enable_lora`` has put a trainable difference.
 
     Parameters
     ----------
@@ -85,52 +118,219 @@ def unfreeze(model, *, after=None, batch_norm=True):
     ValueError
         If no layer's name is `after` or begins with it.
     """
-    import keras
-
-    kept = set() if after is None else _frozen_layers(model) & set(upstream_of(model, after))
+    kept = set()
+    if after is not None:
+        kept = frozen_layers(model) & {part for leaf in upstream_of(model, after) for part in leaf._flatten_layers()}
     if not batch_norm:
-        kept |= {layer for layer in leaves_of(model) if isinstance(layer, keras.layers.BatchNormalization)}
-    _set_frozen(model, kept)
+        kept |= set(batch_norms_of(leaves_of(model)))
+    freeze_exactly(model, kept)
 
 
-def _frozen_layers(model):
-    """Layers that are frozen, by themselves or through a model around them."""
+def batch_norms_of(layers):
+    """List the BatchNorm layers among `layers`, and at any depth inside them.
+
+    Parameters
+    ----------
+    layers : sequence of keras.Layer
+
+    Returns
+    -------
+    list of keras.Layer
+    """
     import keras
 
-    frozen = set() if model.trainable else set(leaves_of(model))
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            frozen |= _frozen_layers(layer)
-        elif not layer.trainable or _is_silenced(layer):  # spatial dropout is saved without its `trainable`
-            frozen.add(layer)
+    parts = [part for layer in layers for part in layer._flatten_layers()]
+    return [part for part in parts if isinstance(part, keras.layers.BatchNormalization)]
+
+
+def frozen_layers(model):
+    """Collect the layers that are frozen, by themselves or through a layer or model around them.
+
+    Parameters
+    ----------
+    model : keras.Model
+
+    Returns
+    -------
+    set of keras.Layer
+        Those that :func:`tl_helpers.graph.leaves_of` lists, and the layers inside them.
+    """
+    frozen = set()
+    inside_frozen = {
+        id(part)
+        for outer in model._flatten_layers()
+        if not outer.trainable
+        for part in outer._flatten_layers(include_self=False)
+    }
+    for leaf in leaves_of(model):
+        for part in leaf._flatten_layers():
+            # Spatial dropout is saved without its `trainable`.
+            if not part.trainable or id(part) in inside_frozen or _is_silenced(part):
+                frozen.add(part)
     return frozen
 
 
-def _set_frozen(model, frozen):
-    before = _state(model)
-    model.trainable = True
-    for layer in leaves_of(model):
-        layer.trainable = layer not in frozen
-        for part in layer._flatten_layers():
-            (_silence if layer in frozen else _restore)(part)
-        for part in live_random_layers(layer) if layer in frozen else []:
+def freeze_exactly(model, layers):
+    """Freeze these layers of a model, with all that is inside them, and let all others move, in place.
+
+    Parameters
+    ----------
+    model : keras.Model
+    layers : set of keras.Layer
+        As :func:`tl_helpers.graph.leaves_of` lists them, or from inside those.
+    """
+    import keras
+
+    before, leaves = _state(model), leaves_of(model)
+    frozen = {part for layer in layers for part in layer._flatten_layers()}
+    # Read first: setting a layer's `trainable` sets that of everything inside it.
+    facts = {part: (part.trainable, _fixed_weights(part)) for leaf in leaves for part in leaf._flatten_layers()}
+    for outer in [model, *(layer for layer in model._flatten_layers() if layer not in facts)]:
+        inside = [part for part in outer._flatten_layers() if part in facts]
+        _set_trainable(outer, not all(part in frozen for part in inside))
+    for part, (moved, fixed) in facts.items():
+        _set_trainable(part, part not in frozen)
+        for weight in fixed:
+            weight.trainable = False
+        if part not in frozen:
+            _frozen_here.pop(part, None)
+        elif moved:
+            _frozen_here[part] = fixed
+    for leaf in leaves:
+        for part in leaf._flatten_layers():
+            _wake(part)
+            if part in frozen and _is_to_be_stilled(leaf, part):
+                _still(part)
+        for part in live_random_layers(leaf) if leaf in frozen else []:
             # Augmentation before a frozen network is meant to vary.
-            if "preprocessing" not in type(part).__module__:
+            if not _is_augmentation(part):
                 warnings.warn(
                     f"Layer {part.name!r} ({type(part).__name__}) is frozen but goes on drawing random numbers in "
-                    f"training: this kind of layer cannot be silenced in a way that is saved.",
+                    f"training: its `call` has no argument `training` by which it could be told not to.",
                     stacklevel=3,
                 )
-    if _state(model) != before and model.train_function is not None:
+    if isinstance(model, keras.Model) and _state(model) != before and model.train_function is not None:
         _traced_before_change[model] = weakref.ref(model.train_function)
+
+
+def _set_trainable(layer, value):
+    # Not `layer.trainable = value`: Keras ignores that where the value is there already, whatever stands inside.
+    type(layer).trainable.fset(layer, value)
+
+
+def _fixed_weights(layer):
+    """List a layer's own weights that stand still although the layer moves, or will when it is thawed."""
+    fixed = list(_frozen_here.get(layer, []))
+    if layer.trainable:
+        fixed = [weight for weight in layer._trainable_variables if not weight.trainable]
+    if getattr(layer, "lora_enabled", False):
+        fixed += [getattr(layer, name) for name in ("_kernel", "_embeddings") if hasattr(layer, name)]
+    return fixed
+
+
+def fixed_by_hand(model):
+    """Collect what the user has fixed in a model, and not this module: ``layer.trainable = False`` and the like.
+
+    Parameters
+    ----------
+    model : keras.Model
+
+    Returns
+    -------
+    layers : set of keras.Layer
+        Layers with weights, at any depth.
+    weights : list of keras.Variable
+        All that is fixed: those layers' weights, and single ones (``layer.kernel.trainable = False``, a kernel with
+        LoRA).
+    """
+    frozen = frozen_layers(model)
+    parts = [part for leaf in leaves_of(model) for part in leaf._flatten_layers() if part.weights]
+    layers = {part for part in parts if part in frozen and part not in _frozen_here}
+    weights = [weight for part in layers for weight in part.weights]
+    return layers, weights + [weight for part in parts if part not in layers for weight in _fixed_weights(part)]
 
 
 def _state(model):
     """What tracing fixes: which layers are trainable, and which of them draw random numbers."""
-    return [(layer.trainable, bool(live_random_layers(layer))) for layer in leaves_of(model)]
+    parts = [part for leaf in leaves_of(model) for part in leaf._flatten_layers()]
+    return [(part.trainable, bool(live_random_layers(part))) for part in parts]
 
 
-# ---------------------------------------------------------------- dropout
+# ---------------------------------------------------------------- called as in use while frozen
+
+
+def _is_augmentation(layer):
+    return "preprocessing" in type(layer).__module__
+
+
+def _is_to_be_stilled(leaf, part):
+    """Tell whether a frozen layer must be told that it is not in training.
+
+    BatchNorm knows by itself. A layer without weights that is not one of Keras's kinds of dropout may be somebody's own
+    augmentation, which is meant to vary before a frozen network.
+    """
+    import keras
+
+    if isinstance(part, (keras.Model, keras.layers.BatchNormalization)) or _is_augmentation(part):
+        return False
+    return "training" in _call_arguments(part) and (bool(leaf.weights) or _draws(part))
+
+
+def _call_arguments(layer):
+    return list(inspect.signature(type(layer).call).parameters)[1:]
+
+
+def _still(layer):
+    """Have a layer called with ``training=False`` for as long as it is not trainable, and saved accordingly."""
+    place = _call_arguments(layer).index("training")
+    method, describe = type(layer).call, type(layer).get_config
+
+    @functools.wraps(method)
+    def call(*args, **kwargs):
+        if not layer.trainable and len(args) > place:
+            args = (*args[:place], False, *args[place + 1 :])
+        elif not layer.trainable:
+            kwargs["training"] = False
+        return method(layer, *args, **kwargs)
+
+    @functools.wraps(describe)
+    def get_config():
+        # A file that Keras loads by itself holds dropout of rate 0, and the old rate in `seed`, which rate 0 never uses.
+        config = describe(layer)
+        for name in _strengths(layer) if not layer.trainable else []:
+            if getattr(layer, name) > 0:
+                config |= {name.strip("_"): 0.0, "seed": {"silenced": getattr(layer, name), "seed": layer.seed}}
+        return config
+
+    # On the instance, past Keras's own bookkeeping of attributes.
+    object.__setattr__(layer, "call", call)
+    object.__setattr__(layer, "get_config", get_config)
+
+
+def _is_stilled(layer):
+    return "call" in vars(layer) and not layer.trainable
+
+
+def _wake(layer):
+    """Undo :func:`_still`, in a layer loaded from a file too."""
+    import keras
+
+    for name in ("call", "get_config"):
+        if hasattr(vars(layer).get(name), "__wrapped__"):
+            object.__delattr__(layer, name)
+    for name in _strengths(layer):
+        if _is_silenced(layer):
+            setattr(layer, name, layer.seed["silenced"])
+            layer.seed = layer.seed["seed"]
+            if name in ("rate", "stddev") and not hasattr(layer, "seed_generator"):
+                # A layer loaded with rate 0 came without its source of random numbers, and is closed to additions.
+                layer._tracker.unlock()
+                layer.seed_generator = keras.random.SeedGenerator(layer.seed)
+                layer._tracker.lock()
+
+
+def _is_silenced(layer):
+    return isinstance(getattr(layer, "seed", None), dict) and "silenced" in layer.seed
 
 
 def _strengths(layer):
@@ -148,30 +348,17 @@ def _strengths(layer):
     return []
 
 
-def _silence(layer):
-    """Set a layer's dropout to 0 and keep the old rate in its `seed`, which is saved and which rate 0 never uses."""
-    for name in _strengths(layer):
-        if getattr(layer, name) > 0:
-            layer.seed = {"silenced": getattr(layer, name), "seed": layer.seed}
-            setattr(layer, name, 0.0)
-
-
-def _is_silenced(layer):
-    return isinstance(getattr(layer, "seed", None), dict) and "silenced" in layer.seed
-
-
-def _restore(layer):
+def _draws(layer):
+    """Tell whether a layer, by itself, has a source of random numbers that it uses."""
     import keras
 
-    for name in _strengths(layer):
-        if _is_silenced(layer):
-            setattr(layer, name, layer.seed["silenced"])
-            layer.seed = layer.seed["seed"]
-            if name in ("rate", "stddev") and not hasattr(layer, "seed_generator"):
-                # A layer loaded with rate 0 came without its source of random numbers, and is closed to additions.
-                layer._tracker.unlock()
-                layer.seed_generator = keras.random.SeedGenerator(layer.seed)
-                layer._tracker.lock()
+    strengths = _strengths(layer)
+    if isinstance(layer, (keras.layers.LSTMCell, keras.layers.GRUCell, keras.layers.SimpleRNNCell)):
+        # They have a source of random numbers even where they drop nothing.
+        strengths = ["dropout", "recurrent_dropout"]
+    if strengths:
+        return any(getattr(layer, name) > 0 for name in strengths)
+    return any(isinstance(value, keras.random.SeedGenerator) for value in vars(layer).values())
 
 
 def live_random_layers(layer):
@@ -185,21 +372,75 @@ def live_random_layers(layer):
     Returns
     -------
     list of keras.Layer
+        Without those that :func:`freeze` has stilled. A layer of one's own that draws from elsewhere than a
+        ``keras.random.SeedGenerator`` is not recognised.
     """
     import keras
 
-    live = []
     if not isinstance(layer, keras.Layer):
-        return live
-    for part in layer._flatten_layers():
-        draws = any(isinstance(value, keras.random.SeedGenerator) for value in vars(part).values())
-        strengths = _strengths(part)
-        if isinstance(part, (keras.layers.LSTMCell, keras.layers.GRUCell, keras.layers.SimpleRNNCell)):
-            # They have a source of random numbers even where they drop nothing.
-            strengths = ["dropout", "recurrent_dropout"]
-        if any(getattr(part, name) > 0 for name in strengths) if strengths else draws:
-            live.append(part)
-    return live
+        return []
+    # What is called by a stilled layer is not in training either.
+    quiet = {id(part) for outer in layer._flatten_layers() if _is_stilled(outer) for part in outer._flatten_layers()}
+    return [part for part in layer._flatten_layers() if id(part) not in quiet and _draws(part)]
+
+
+# ---------------------------------------------------------------- as data
+
+
+def freezing_of(model):
+    """Write down what is frozen in a model, as plain data.
+
+    Parameters
+    ----------
+    model : keras.Model
+
+    Returns
+    -------
+    list of dict
+        One for each layer at each depth, in an order that a copy of the model has too: ``kind`` (name of its class),
+        ``frozen``, ``by_hand`` (frozen, and not by this module) and ``fixed`` (names of those of its own weights that
+        are fixed one by one). Ready for JSON.
+    """
+    frozen, records = frozen_layers(model), []
+    for leaf in leaves_of(model):
+        for part in leaf._flatten_layers():
+            record = {"kind": type(part).__name__, "frozen": part in frozen}
+            record["by_hand"] = part in frozen and part not in _frozen_here
+            record["fixed"] = [weight.name for weight in _fixed_weights(part)]
+            records.append(record)
+    return records
+
+
+def freeze_as(model, records):
+    """Freeze a model as another one was, in place: its copy, or what was loaded from its file.
+
+    Parameters
+    ----------
+    model : keras.Model
+    records : list of dict
+        From :func:`freezing_of`.
+
+    Raises
+    ------
+    ValueError
+        If the model's layers are of other kinds.
+    """
+    parts = [part for leaf in leaves_of(model) for part in leaf._flatten_layers()]
+    kinds, expected = [type(part).__name__ for part in parts], [record["kind"] for record in records]
+    if kinds != expected:
+        raise ValueError(
+            f"{model.name!r} has other layers than the model whose freezing was written down: {len(kinds)} against "
+            f"{len(expected)}. Freeze it anew with tl_helpers.freezing.freeze."
+        )
+    pairs = list(zip(parts, records, strict=True))
+    freeze_exactly(model, {part for part, record in pairs if record["frozen"]})
+    for part, record in pairs:
+        fixed = [weight for weight in part._trainable_variables if weight.name in record["fixed"]]
+        for weight in fixed:
+            weight.trainable = False
+        _frozen_here.pop(part, None)
+        if record["frozen"] and not record["by_hand"]:
+            _frozen_here[part] = fixed
 
 
 # ---------------------------------------------------------------- report
@@ -218,13 +459,74 @@ def is_stale(model):
     Returns
     -------
     bool
+        Of a BatchNorm without scale and centre, which has nothing for an optimizer to hold, True also where its
+        ``trainable`` was changed by hand between compiling and the first training.
     """
+    import keras
+
     if not model.compiled or model.optimizer is None or not model.optimizer.built:
         return False
     fixed = {id(variable) for variable in model.optimizer._trainable_variables}
     traced = _traced_before_change.get(model)
     outdated = traced is not None and traced() is not None and traced() is model.train_function
-    return outdated or fixed != {id(variable) for variable in model.trainable_variables}
+    compiled = getattr(model, "_compiled_trainable_state", {})
+    unseen = [
+        part
+        for part in model._flatten_layers()
+        if isinstance(part, keras.layers.BatchNormalization) and not part._trainable_variables
+    ]
+    changed = any(compiled.get(part, part.trainable) != part.trainable for part in unseen)
+    return outdated or changed or fixed != {id(variable) for variable in model.trainable_variables}
+
+
+def changing_without_gradient(model):
+    """List the weights that a call in training mode changes: moving statistics, and states of whatever kind.
+
+    BatchNorm, ``SpectralNormalization`` and stateful recurrent layers are known. Where a layer that is not Keras's own
+    holds weights without a gradient, the model is run once on two made-up inputs, and put back as it was.
+
+    Parameters
+    ----------
+    model : keras.Model
+
+    Returns
+    -------
+    list of keras.Variable
+    """
+    import keras
+
+    changing, unknown = [], False
+    for part in model._flatten_layers():
+        if isinstance(part, keras.layers.BatchNormalization):
+            changing += [part.moving_mean, part.moving_variance] if part.trainable and part.built else []
+        elif isinstance(part, keras.layers.SpectralNormalization):
+            changing += [part.vector_u, part.kernel] if part.built and not _is_stilled(part) else []
+        elif isinstance(part, keras.layers.RNN):
+            changing += keras.tree.flatten(part.states) if part.stateful and part.states else []
+        elif not type(part).__module__.startswith("keras."):
+            unknown = unknown or bool(part.weights)
+    if unknown and getattr(model, "inputs", None):
+        changing += _found_changing(model)
+    return list({id(variable): variable for variable in changing if variable is not None}.values())
+
+
+def _found_changing(model):
+    import keras
+    import numpy as np
+
+    def made_up(tensor):
+        shape = [2, *(8 if size is None else size for size in tensor.shape[1:])]
+        numbers = np.random.default_rng(0).uniform(0, 1, shape)
+        return keras.ops.cast(numbers, tensor.dtype)
+
+    before = snapshot(model)
+    try:
+        model(keras.tree.map_structure(made_up, model._inputs_struct), training=True)
+        weights = {id(weight) for weight in model.weights}
+        pairs = zip(model.variables, before, strict=True)
+        return [v for v, old in pairs if id(v) in weights and not np.array_equal(v.numpy(), old, equal_nan=True)]
+    finally:
+        put_back(model, before)
 
 
 def trainable_report(model, stages=None):
@@ -243,10 +545,11 @@ def trainable_report(model, stages=None):
         One row per stage with weights or live random layers, indexed by ``stage``: ``state`` (``"moves"``,
         ``"frozen"`` or ``"partly frozen"``), ``batch_norm`` (``"training"``, ``"frozen"``, ``"mixed"``, or ``""`` where
         there is none), ``random_layers`` (names of layers that draw random numbers in training), ``parameters``,
-        ``trainable`` (how many of them) and ``share`` (of all the model's trainable parameters, 0…1).
-        ``attrs["stale"]`` says whether the model must be compiled anew.
+        ``trainable`` (how many of them are among ``model.trainable_variables``) and ``share`` (of all the model's
+        trainable parameters, 0…1). ``attrs["stale"]`` says whether the model must be compiled anew,
+        ``attrs["without_gradient"]`` lists the paths of weights that training changes all the same, see
+        :func:`changing_without_gradient`; a warning says so where they belong to a frozen layer.
     """
-    import keras
     import pandas
 
     names = {layer: stage_of(layer.name) for layer in leaves_of(model)}
@@ -254,30 +557,44 @@ def trainable_report(model, stages=None):
         names = dict.fromkeys(names, "head")
         for stage, last in reversed(stages.items()):
             names.update(dict.fromkeys(upstream_of(model, last), stage))
-    frozen = _frozen_layers(model)
+    learning = {id(variable) for variable in model.trainable_variables}
+    drifting = changing_without_gradient(model)
+    moves = learning | {id(variable) for variable in drifting}
     groups = {}
     for layer, stage in names.items():
         groups.setdefault(stage, []).append(layer)
     rows = []
     for stage, layers in groups.items():
-        weighted = [layer for layer in layers if layer.weights]
-        norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+        weights = list({id(weight): weight for layer in layers for weight in layer.weights}.values())
+        parts = {part for layer in layers for part in layer._flatten_layers(include_self=True)}
+        weighted = [part for part in parts if part._trainable_variables or part._non_trainable_variables]
+        norms = batch_norms_of(layers)
         live = [part.name for layer in layers for part in live_random_layers(layer)]
-        if weighted or live:
-            moving = [layer for layer in weighted if layer not in frozen]
+        if weights or live:
+            moving = [part for part in weighted if any(id(weight) in moves for weight in part.weights)]
+            training = [part for part in norms if part.trainable]
             rows.append(
                 {
                     "stage": stage,
                     "state": _either(moving, weighted, "moves", "frozen", "partly frozen"),
-                    "batch_norm": _either(set(norms) - frozen, norms, "training", "frozen", "mixed"),
+                    "batch_norm": _either(training, norms, "training", "frozen", "mixed"),
                     "random_layers": ", ".join(live),
-                    "parameters": sum(layer.count_params() for layer in layers),
-                    "trainable": sum(math.prod(weight.shape) for layer in moving for weight in _trainable(layer)),
+                    "parameters": sum(math.prod(weight.shape) for weight in weights),
+                    "trainable": sum(math.prod(weight.shape) for weight in weights if id(weight) in learning),
                 }
             )
     report = pandas.DataFrame(rows).set_index("stage")
     report["share"] = report["trainable"] / max(report["trainable"].sum(), 1)
     report.attrs["stale"] = is_stale(model)
+    report.attrs["without_gradient"] = [variable.path for variable in drifting]
+    frozen = {id(weight) for part in frozen_layers(model) for weight in part.weights}
+    unstill = [variable.path for variable in drifting if id(variable) in frozen]
+    if unstill:
+        warnings.warn(
+            f"Training {model.name!r} changes {', '.join(unstill)}, although frozen: the layer changes its weights by "
+            f"itself. freeze from tl_helpers.freezing holds it where its `call` has an argument `training`.",
+            stacklevel=2,
+        )
     if report.attrs["stale"]:
         warnings.warn(
             f"{model.name!r} was compiled and trained before this freezing: `fit` would still train what moved then. "
@@ -291,10 +608,6 @@ def _either(some, everything, full, none, mixed):
     if not everything:
         return ""
     return none if not some else full if len(some) == len(everything) else mixed
-
-
-def _trainable(layer):
-    return [weight for weight in layer.weights if weight.trainable]
 
 
 # ---------------------------------------------------------------- how fast

@@ -2,16 +2,22 @@
 
 The frozen layers at a network's beginning give the same output for the same image in every epoch. Run them once, train
 the rest on what they gave, and the network is trained: the rest shares its layers with the whole. That is right only
-where everything before the cut is still, and where a single tensor crosses it.
+where everything before the cut is still, is known to give the same output each time, and where a single tensor crosses
+the cut. What cannot be proved is not cut.
 """
 
 from __future__ import annotations
 
+import functools
+import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tl_helpers.freezing import live_random_layers
+import numpy as np
+
+from tl_helpers.freezing import changing_without_gradient, live_random_layers
 from tl_helpers.graph import leaves_of, nodes_of
+from tl_helpers.weights import put_back, snapshot
 
 if TYPE_CHECKING:
     import keras
@@ -34,6 +40,93 @@ _EXACT_LAYERS = {
     "ReLU",
     "Rescaling",
     "ZeroPadding2D",
+}
+
+# Layers of Keras that give the same output for the same input, in any call, once their weights and their dropout are
+# still. tests/unit/test_layer_kinds.py trains each of them both ways.
+DETERMINISTIC_LAYERS = _EXACT_LAYERS | {
+    "ActivityRegularization",
+    "AdaptiveAveragePooling1D",
+    "AdaptiveAveragePooling2D",
+    "AdaptiveAveragePooling3D",
+    "AdaptiveMaxPooling1D",
+    "AdaptiveMaxPooling2D",
+    "AdaptiveMaxPooling3D",
+    "AdditiveAttention",
+    "AlphaDropout",
+    "Attention",
+    "Average",
+    "AveragePooling1D",
+    "AveragePooling3D",
+    "Bidirectional",
+    "CenterCrop",
+    "Concatenate",
+    "Conv1D",
+    "Conv1DTranspose",
+    "Conv2DTranspose",
+    "Conv3D",
+    "Conv3DTranspose",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
+    "Cropping1D",
+    "Cropping2D",
+    "Cropping3D",
+    "Dense",
+    "DepthwiseConv1D",
+    "Dot",
+    "ELU",
+    "EinsumDense",
+    "Embedding",
+    "GRU",
+    "GRUCell",
+    "GaussianDropout",
+    "GaussianNoise",
+    "GlobalAveragePooling1D",
+    "GlobalAveragePooling3D",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
+    "GlobalMaxPooling3D",
+    "GroupNormalization",
+    "GroupQueryAttention",
+    "Identity",
+    "LSTM",
+    "LSTMCell",
+    "LeakyReLU",
+    "Masking",
+    "MaxPooling1D",
+    "MaxPooling3D",
+    "Maximum",
+    "Minimum",
+    "MultiHeadAttention",
+    "Multiply",
+    "Normalization",
+    "PReLU",
+    "Permute",
+    "RMSNormalization",
+    "RNN",
+    "RepeatVector",
+    "Reshape",
+    "Resizing",
+    "ReversibleEmbedding",
+    "SeparableConv1D",
+    "SeparableConv2D",
+    "SimpleRNN",
+    "SimpleRNNCell",
+    "Softmax",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+    "SpectralNormalization",
+    "StackedRNNCells",
+    "Subtract",
+    "TimeDistributed",
+    "UnitNormalization",
+    "UpSampling1D",
+    "UpSampling2D",
+    "UpSampling3D",
+    "ZeroPadding1D",
+    "ZeroPadding3D",
 }
 
 
@@ -60,29 +153,36 @@ class Cut:
     reason: str = ""
 
 
-def find_cut(model):
+def find_cut(model, *, deterministic=False):
     """Find where the frozen beginning of a model ends.
 
     Parameters
     ----------
     model : keras.Model
         With the layers frozen that shall be, see :mod:`tl_helpers.freezing`.
+    deterministic : bool
+        True takes the user's word for layers that are not Keras's own (custom ones, ``Lambda``): that they give the
+        same output for the same input, in every call.
 
     Returns
     -------
     Cut
     """
     nodes = nodes_of(model)
+    drifting = {id(weight) for weight in changing_without_gradient(model)}
     still, tensors, entries = [], set(), []
     for node in nodes:
         if set(node.inputs) <= tensors:
-            if _moves(node.layer) or live_random_layers(node.layer):
-                entries.append(node.layer)
-            else:
+            disturbance = _disturbance(node, drifting, deterministic)
+            if disturbance is None:
                 still.append(node)
                 tensors.update(map(id, node.outputs))
+            else:
+                entries.append(disturbance)
     rest = [node for node in nodes if node not in still]
-    problem = _problem(entries, rest)
+    problem = ""
+    if any(_is_frozen(leaf, drifting) for node in rest for leaf in _leaves(node.layer)):
+        problem = next(filter(None, entries), "")
     if not any(_weights(node.layer) for node in still):
         return Cut(None, reason=problem or "No layer with weights is frozen before the first one that moves.")
     if problem:
@@ -92,8 +192,46 @@ def find_cut(model):
         reason = f"{len(crossing)} tensors leave the frozen part (it ends inside a residual block or has branches)."
         return Cut(None, reason=reason + _nearest(model, nodes, still))
     tensor = crossing[0]
+    if getattr(tensor, "_keras_mask", None) is not None:
+        reason = (
+            f"A mask goes with the output of {tensor._keras_history.operation.name!r}, which says where a sequence has "
+            f"ended, and what is stored would have none. Freeze up to a layer that uses the mask up."
+        )
+        return Cut(None, reason=reason)
     kinds = {type(leaf).__name__ for node in still for leaf in _leaves(node.layer)}
     return Cut(tensor, tensor._keras_history.operation.name, exact=kinds <= _EXACT_LAYERS)
+
+
+def what_differs(model, x):
+    """Run a model in training mode twice on each of two batches: outputs and weights must be the same.
+
+    Not compiled, so that random numbers which are drawn outside TensorFlow show too.
+
+    Parameters
+    ----------
+    model : keras.Model
+    x : numpy.ndarray
+        ``(n, …)``: inputs, of which the first four serve.
+
+    Returns
+    -------
+    str
+        A sentence on what differed; empty where nothing did. The model is as before.
+    """
+    before = snapshot(model)
+    weights = {id(weight) for weight in model.weights}
+    runs = [[np.asarray(model(batch, training=True)) for batch in (x[:2], x[2:4]) if len(batch)] for _ in range(2)]
+    moved = [
+        variable.path
+        for variable, old in zip(model.variables, before, strict=True)
+        if id(variable) in weights and not np.array_equal(variable.numpy(), old, equal_nan=True)
+    ]
+    put_back(model, before)
+    if moved:
+        return f"The frozen part changes {moved[0]!r} whenever it is called."
+    if not all(np.array_equal(one, other, equal_nan=True) for one, other in zip(*runs, strict=True)):
+        return "The frozen part gave two outputs for the same input."
+    return ""
 
 
 def split(model, cut):
@@ -111,7 +249,7 @@ def split(model, cut):
     """
     import keras
 
-    return keras.Model(model.inputs, cut.tensor, name="prefix"), keras.Model(cut.tensor, model.outputs, name="suffix")
+    return keras.Model(model.input, cut.tensor, name="prefix"), keras.Model(cut.tensor, model.outputs, name="suffix")
 
 
 def _leaves(layer):
@@ -124,40 +262,75 @@ def _weights(layer):
     return getattr(layer, "weights", [])
 
 
-def _moves(layer):
-    """Tell whether training changes a layer: its weights, or the moving statistics of a BatchNorm in it."""
+_CALLED = types.FunctionType, types.BuiltinFunctionType, types.MethodType, functools.partial
+
+
+def _is_of_keras(function):
+    return str(getattr(function, "__module__", "")).startswith("keras.")
+
+
+def _is_frozen(layer, drifting):
+    return bool(_weights(layer)) and not _moves(layer, drifting)
+
+
+def _moves(layer, drifting):
+    """Tell whether training changes a layer's weights, through a gradient or without one."""
+    return any(weight.trainable or id(weight) in drifting for weight in _weights(layer))
+
+
+def _is_known(layer, arguments=()):
+    """Tell whether a layer, with all that is inside it, is known to give the same output for the same input."""
     import keras
 
-    if not isinstance(layer, keras.Layer):
+    if not isinstance(layer, keras.Layer):  # a function of keras.ops; some take functions in turn
+        given = [*vars(layer).values(), *keras.tree.flatten(arguments)]
+        return type(layer).__module__.startswith("keras.src.ops") and not any(isinstance(v, _CALLED) for v in given)
+    kind = type(layer)
+    if isinstance(layer, keras.Model) and kind.__module__.startswith("keras."):
+        return all(_is_known(node.layer, node.arguments) for node in nodes_of(layer))
+    known = any(kind is getattr(keras.layers, name, None) for name in DETERMINISTIC_LAYERS)
+    if not (known or kind.__module__.startswith("keras.src.applications")):
         return False
-    batch_norms = [part for part in layer._flatten_layers() if isinstance(part, keras.layers.BatchNormalization)]
-    return bool(layer.trainable_variables) or any(part.trainable for part in batch_norms)
+    if any(isinstance(value, _CALLED) and not _is_of_keras(value) for value in vars(layer).values()):
+        return False  # such as an activation of one's own
+    return all(_is_known(part) for part in layer._flatten_layers(include_self=False))
 
 
-def _problem(entries, rest):
-    """Say what disturbs the frozen part before its end, if anything does."""
+def _disturbance(node, drifting, deterministic):
+    """Say why the frozen part ends before a use of a layer.
+
+    Returns
+    -------
+    str or None
+        None where it does not end there; an empty sentence where it ends because the layer is meant to move.
+    """
     import keras
 
-    if not any(_weights(leaf) and not _moves(leaf) for node in rest for leaf in _leaves(node.layer)):
-        return ""
-    for layer in entries:
-        random = live_random_layers(layer)
-        if random:
-            return (
-                f"Layer {random[0].name!r} draws random numbers in training, before the frozen part ends, so its "
-                f"output differs in every epoch. For dropout, tl_helpers.freezing.freeze silences it."
-            )
+    layer = node.layer
+    random = live_random_layers(layer)
+    if random:
+        return (
+            f"Layer {random[0].name!r} draws random numbers in training, before the frozen part ends, so its "
+            f"output differs in every epoch. For dropout, tl_helpers.freezing.freeze silences it."
+        )
+    if _moves(layer, drifting):
         if isinstance(layer, keras.layers.BatchNormalization):
             return (
                 f"The statistics of BatchNorm layer {layer.name!r} move, before the frozen part ends. "
                 f"tl_helpers.freezing.freeze stills it."
             )
-        if isinstance(layer, keras.Model) and any(leaf.weights and not _moves(leaf) for leaf in leaves_of(layer)):
+        if isinstance(layer, keras.Model) and any(_is_frozen(leaf, drifting) for leaf in leaves_of(layer)):
             return (
                 f"The frozen part ends inside the nested model {layer.name!r}, which cannot be cut. Build the network "
                 f"flat: keras.Model(base.input, head(base.output))."
             )
-    return ""
+        return ""
+    if not (deterministic or _is_known(layer, node.arguments)):
+        return (
+            f"Nothing proves that layer {layer.name!r} ({type(layer).__name__}) gives the same output for the same "
+            f"input each time. If it does, say deterministic=True."
+        )
+    return None
 
 
 def _crossing(model, before, after):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,16 @@ import numpy as np
 
 from tl_helpers.checkpoint import read_checkpoint, run_key, write_checkpoint
 from tl_helpers.features import extract_features, probe, run_once
-from tl_helpers.freezing import discriminative_optimizer, freeze, freeze_all_but, unfreeze
+from tl_helpers.freezing import (
+    batch_norms_of,
+    discriminative_optimizer,
+    fixed_by_hand,
+    freeze_exactly,
+    head_layers,
+)
 from tl_helpers.graph import layers_in, leaves_of, stage_of, upstream_of
 from tl_helpers.loop import draw_batches, make_forward, make_steps, resolve_loss, run_steps
-from tl_helpers.prefix import find_cut, split
+from tl_helpers.prefix import find_cut, split, what_differs
 from tl_helpers.progress import progress_bar
 from tl_helpers.weights import draw_new_weights, not_finite, put_back, seed_random_layers, snapshot
 
@@ -102,6 +109,7 @@ def fit_transfer(
     weights="last",
     validations=10,
     cache="auto",
+    deterministic=False,
     resume=None,
 ):
     """Train a model in place by a strategy of transfer, with Adam and a learning rate that falls linearly to 0.
@@ -154,6 +162,9 @@ def fit_transfer(
         ``"auto"``: the frozen beginning of the network is run once per phase instead of in every update, wherever that
         gives the same weights; ``note`` in the result says where, and why not elsewhere. A folder or a dict keeps its
         output for further calls, see :func:`tl_helpers.features.extract_features`. False never does it.
+    deterministic : bool
+        True says that the layers of one's own (custom ones, ``Lambda``) give the same output for the same input in
+        every call, so that the frozen part may be run once through them as well. Two runs are compared all the same.
     resume : path-like, optional
         A file that is written after each phase. The same call after an interruption, in a new process too, starts with
         the first unfinished phase and ends with the same weights as an unbroken run.
@@ -184,7 +195,7 @@ def fit_transfer(
         )
     if weights not in ("last", "best") or (weights == "best" and validation is None):
         raise ValueError("weights must be 'last', or 'best', which needs validation data.")
-    settings = {"factors": factors, "loss": loss, "weights": weights, "cache": cache}
+    settings = {"factors": factors, "loss": loss, "weights": weights, "cache": cache, "deterministic": deterministic}
     phases = _plan(model, strategy, learning_rate, head_learning_rate, updates, upto, stages, validations)
     data = check_data(train, model, loss, "train")
     held_out = None if validation is None else check_data(validation, model, loss, "validation")
@@ -194,6 +205,9 @@ def fit_transfer(
         raise ValueError(
             f"{model.name!r} holds NaN or infinite weights before training, in {ruined[0]!r}. Build or load it anew."
         )
+    fixed, fixed_weights = fixed_by_hand(model)
+    plans = [_frozen_in(model, phase, strategy) for phase in phases]
+    said = _say_what_is_fixed(model, strategy, fixed, fixed_weights, plans[-1])
     started = time.perf_counter(), time.process_time()
     before = snapshot(model)
     key = None if resume is None else run_key(model, phases, settings, batch_size, seed, data, held_out)
@@ -202,11 +216,11 @@ def fit_transfer(
     if done is not None:
         put_back(model, done.values)
     elif strategy == "scratch":
-        draw_new_weights(model, seed)
+        draw_new_weights(model, seed, keep=fixed_weights)
     with progress_bar(updates, strategy, "update", delay=1) as bar:
         bar.update(sum(phase.updates for phase in phases[: len(histories)]))
         for number, phase in enumerate(phases[len(histories) :], start=len(histories)):
-            _freeze_for(model, phase, batch_norm=strategy == "scratch")
+            freeze_exactly(model, plans[number] | fixed)
             seed_random_layers(model, seed + number)
             rows = draw_batches(len(data[0]), phase.updates, batch_size, [seed, number])
             try:
@@ -219,7 +233,7 @@ def fit_transfer(
             if resume is not None:
                 seconds = spent[0] + time.perf_counter() - started[0], spent[1] + time.process_time() - started[1]
                 write_checkpoint(resume, key, histories, notes, seconds, snapshot(model))
-    _freeze_for(model, phases[-1], batch_norm=strategy == "scratch")
+    freeze_exactly(model, plans[-1] | fixed)
     metrics = ["accuracy"] if loss is None else None
     compiled_loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True) if loss is None else loss
     model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=compiled_loss, metrics=metrics)
@@ -230,6 +244,7 @@ def fit_transfer(
     sentences = [sentence for _, sentence in notes]
     if len(phases) > 1:
         sentences = [f"{phase.name}: {sentence}" for phase, sentence in zip(phases, sentences, strict=True)]
+    sentences += [said] if said else []
     return FitResult(
         model=model,
         history=history[["phase", "update", *(name for name in history if name not in ("phase", "update"))]],
@@ -281,12 +296,35 @@ def _plan(model, strategy, learning_rate, head_learning_rate, updates, upto, sta
     return phases
 
 
-def _freeze_for(model, phase, *, batch_norm):
-    unfreeze(model, batch_norm=batch_norm)
+def _frozen_in(model, phase, strategy):
+    """Collect the layers that a phase of a strategy freezes."""
+    leaves, frozen = leaves_of(model), set()
     if phase.head_only:
-        freeze_all_but(model, "head")
+        frozen = set(leaves) - set(head_layers(model))
     elif phase.upto is not None:
-        freeze(model, upto=phase.upto)
+        frozen = set(upstream_of(model, phase.upto))
+    if strategy != "scratch":
+        frozen |= set(batch_norms_of([leaf for leaf in leaves if not leaf.name.startswith("head")]))
+    return {part for layer in frozen for part in layer._flatten_layers()}
+
+
+def _say_what_is_fixed(model, strategy, fixed, fixed_weights, frozen):
+    """Warn if a strategy would move what the user has fixed, and return the sentence; an error if nothing else moves."""
+    held = [part for leaf in leaves_of(model) for part in leaf._flatten_layers() if part in fixed - frozen]
+    said = ""
+    if held:
+        names = ", ".join(repr(part.name) for part in held[:3]) + (", …" if len(held) > 3 else "")
+        said = (
+            f"What was frozen by hand, or in a file, stays frozen, and strategy {strategy!r} does not move it: {names} "
+            f"({len(held)} layer(s)). To let it move, call tl_helpers.freezing.unfreeze(model) first."
+        )
+    kept = {id(weight) for weight in fixed_weights}
+    moving = [part for leaf in leaves_of(model) for part in leaf._flatten_layers() if part not in fixed | frozen]
+    if not any(id(weight) not in kept for part in moving for weight in part._trainable_variables):
+        raise ValueError(f"Nothing is left to train in {model.name!r} by strategy {strategy!r}. {said}")
+    if said:
+        warnings.warn(said, stacklevel=3)
+    return said
 
 
 def _run_phase(model, data, held_out, rows, phase, settings, bar):
@@ -309,7 +347,7 @@ def _run_phase(model, data, held_out, rows, phase, settings, bar):
     part, note = model, (False, "Nothing was run once, as asked.")
     if settings["cache"] is not False:
         _say_beside(bar, "running the frozen part once")
-        part, data, held_out, rows, note = _cut_off(model, data, held_out, rows, settings["cache"])
+        part, data, held_out, rows, note = _cut_off(model, data, held_out, rows, settings)
         _say_beside(bar, "")
     loss = resolve_loss(settings["loss"])
     steps = make_steps(part, *data, loss, optimizer, rows.shape[1])
@@ -348,18 +386,19 @@ def _say_beside(bar, words):
         bar.set_postfix_str(words)
 
 
-def _cut_off(model, data, held_out, rows, cache):
+def _cut_off(model, data, held_out, rows, settings):
     """Run the frozen beginning of a model over the images in use; return what is left to train, and on what."""
-    cut = find_cut(model)
-    if cut.tensor is None:
-        return model, data, held_out, rows, (False, f"The whole network was run in every update. {cut.reason}")
-    used = np.unique(rows)
+    cut, used, reason = find_cut(model, deterministic=settings["deterministic"]), np.unique(rows), ""
+    if cut.tensor is not None:
+        prefix, suffix = split(model, cut)
+        reason = what_differs(prefix, data[0][used[:4]])
+    if cut.reason or reason:
+        return model, data, held_out, rows, (False, f"The whole network was run in every update. {cut.reason}{reason}")
     size = 4 * int(np.prod(cut.tensor.shape[1:])) * (len(used) + (len(held_out[0]) if held_out else 0))
     if size > _MEMORY_LIMIT:
         note = f"The whole network was run in every update: the frozen part's output would take {size / 2**30:.1f} GiB."
         return model, data, held_out, rows, (False, note)
-    prefix, suffix = split(model, cut)
-    kept = None if cache == "auto" else cache
+    kept = None if settings["cache"] == "auto" else settings["cache"]
     forward, new_rows = make_forward(prefix, training=True), np.searchsorted(used, rows).astype("int32")
     x = run_once(prefix, data[0][used], batch_size=rows.shape[1], training=True, cache=kept, forward=forward)
     if held_out:

@@ -75,7 +75,7 @@ def seed_random_layers(model, seed):
                 number += 1
 
 
-def draw_new_weights(model, seed):
+def draw_new_weights(model, seed, *, keep=()):
     """Replace a model's weights by new random ones: what "from scratch" means.
 
     The weights of an adapted ``Normalization`` stay: they describe the input, and were not learned by training.
@@ -86,9 +86,12 @@ def draw_new_weights(model, seed):
         Each layer's own initializers are used, with seeds drawn from `seed`.
     seed : int
         At least 0.
+    keep : sequence of keras.Variable
+        Weights that stay as they are.
     """
     import keras
 
+    kept = {id(weight) for weight in keep}
     drawn = iter(range(10**9))
 
     def with_seeds(config):
@@ -105,9 +108,39 @@ def draw_new_weights(model, seed):
     # Functions and classes of the user's own, which Keras finds by name only where they are registered. What they
     # compute does not matter here: nothing but the weights is taken from the copy.
     fresh = keras.saving.deserialize_keras_object(config, custom_objects=_own_objects(model), safe_mode=False)
-    for old, new in zip(leaves_of(model), leaves_of(fresh), strict=True):
-        if not isinstance(old, keras.layers.Normalization):
-            old.set_weights(new.get_weights())
+    kept |= {
+        id(weight)
+        for leaf in leaves_of(model)
+        if isinstance(leaf, keras.layers.Normalization)
+        for weight in leaf.weights
+    }
+    for old, new in paired_weights(model, fresh):
+        if id(old) not in kept:
+            old.assign(new)
+
+
+def paired_weights(model, copy):
+    """Pair the weights of a model with those of a copy of it, layer by layer at every depth.
+
+    By name within a layer: one that got LoRA after it was built has its weights in another order than its copy.
+
+    Parameters
+    ----------
+    model, copy : keras.Model
+
+    Returns
+    -------
+    list of (keras.Variable, keras.Variable)
+    """
+    pairs = []
+    for one, other in zip(leaves_of(model), leaves_of(copy), strict=True):
+        for part, twin in zip(one._flatten_layers(), other._flatten_layers(), strict=True):
+            own, theirs = ([*each._trainable_variables, *each._non_trainable_variables] for each in (part, twin))
+            by_name = {weight.name: weight for weight in theirs}
+            if set(by_name) == {weight.name for weight in own} and len(by_name) == len(own):
+                theirs = [by_name[weight.name] for weight in own]
+            pairs += zip(own, theirs, strict=True)
+    return pairs
 
 
 def _own_objects(model):

@@ -1,0 +1,379 @@
+"""Where users were silently given something wrong: each case, a relative of it, and the right value."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers, ops
+
+from tests.unit.networks import SHAPE, TRAIN
+from tl_helpers.freezing import freeze, freeze_all_but, is_stale, live_random_layers, trainable_report
+from tl_helpers.saving import load_model, save_model
+from tl_helpers.training import fit_transfer
+
+CASES = []
+VECTORS = np.random.default_rng(0).normal(1, 2, (12, 6)).astype("float32")
+SETTINGS = {"learning_rate": 0.01, "updates": 4, "batch_size": 4, "seed": 0}
+PROBING = SETTINGS | {"strategy": "linear_probing"}
+FINE_TUNING = SETTINGS | {"strategy": "fine_tuning"}
+
+
+def case(row, words):
+    """Enter a function into the table: it returns what came out and what is right."""
+
+    def enter(function):
+        CASES.append(pytest.param(function, id=f"{row}: {words}"))
+        return function
+
+    return enter
+
+
+@pytest.mark.parametrize("run", CASES)
+def test_what_comes_out_is_right(run, tmp_path):
+    got, right = run(tmp_path)
+    assert got == right
+
+
+def classifier(*body, shape=(6,), head=True):
+    given = keras.Input(shape, name="image")
+    x = given
+    for layer in body:
+        x = layer(x)
+    if len(x.shape) > 2:
+        x = layers.Flatten(name="head_flat")(x)
+    return keras.Model(given, layers.Dense(3, name="head")(x) if head else x, name="mine")
+
+
+def moving_paths(model, call):
+    """Return the names of the weights that a call changes."""
+    before = [weight.numpy().copy() for weight in model.weights]
+    call()
+    pairs = zip(model.weights, before, strict=True)
+    return {weight.path for weight, old in pairs if (weight.numpy() != old).any()}
+
+
+def fit_in_keras(model, x=VECTORS):
+    model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(True), run_eagerly=True)
+    model.fit(x, TRAIN[1], batch_size=4, verbose=0)
+
+
+class TfNoise(layers.Layer):
+    """Augmentation that draws from TensorFlow, past Keras's sources of random numbers."""
+
+    def call(self, x):
+        return x + tf.random.normal(tf.shape(x))
+
+
+class NumpyNoise(layers.Layer):
+    """Random numbers that tracing would fix."""
+
+    def call(self, x):
+        return x + np.random.normal()  # noqa: NPY002
+
+
+class Block(layers.Layer):
+    """A block of one's own, with a BatchNorm and a dropout inside."""
+
+    def __init__(self, units, **settings):
+        super().__init__(**settings)
+        self.units = units
+        self.dense, self.norm, self.drop = layers.Dense(units), layers.BatchNormalization(), layers.Dropout(0.5)
+
+    def build(self, shape):
+        self.dense.build(shape)
+        self.norm.build((*shape[:-1], self.units))
+
+    def call(self, x):
+        return self.drop(self.norm(self.dense(x)))
+
+    def get_config(self):
+        return super().get_config() | {"units": self.units}
+
+
+class RunningMean(layers.Layer):
+    """A statistic of one's own that moves in training."""
+
+    def build(self, shape):
+        self.mean = self.add_weight(shape=(shape[-1],), trainable=False, name="mean")
+
+    def call(self, x, training=False):
+        if training:
+            self.mean.assign(0.9 * self.mean + 0.1 * ops.mean(x, axis=0))
+        return x - self.mean
+
+
+class Counter(layers.Layer):
+    """A state that moves in every call, whatever one says."""
+
+    def build(self, shape):
+        self.calls = self.add_weight(shape=(), trainable=False, name="calls")
+
+    def call(self, x):
+        self.calls.assign(self.calls + 1)
+        return x
+
+
+OWN = {"Block": Block, "RunningMean": RunningMean}
+
+# ---------------------------------------------------------------- 1: cached though random
+
+
+@case(1, "augmentation with tf.random before a frozen base")
+def _(folder):
+    fit = fit_transfer(classifier(TfNoise(name="noise"), layers.Dense(4, name="low")), (VECTORS, TRAIN[1]), **PROBING)
+    return (fit.cached, "'noise' (TfNoise)" in fit.note), (False, True)
+
+
+@case(1, "the same, though it is said to be deterministic")
+def _(folder):
+    model = classifier(layers.Dense(4, name="low"), TfNoise(name="noise"))
+    fit = fit_transfer(model, (VECTORS, TRAIN[1]), deterministic=True, **PROBING)
+    return (fit.cached, "two outputs for the same input" in fit.note), (False, True)
+
+
+@case(1, "relative: random numbers from NumPy, said to be deterministic")
+def _(folder):
+    model = classifier(layers.Dense(4, name="low"), NumpyNoise(name="noise"))
+    return fit_transfer(model, (VECTORS, TRAIN[1]), deterministic=True, **PROBING).cached, False
+
+
+@case(1, "relative: a random function as an activation of one of Keras's layers")
+def _(folder):
+    model = classifier(layers.Dense(4, activation=lambda x: tf.nn.dropout(x, 0.5), name="low"))
+    return fit_transfer(model, (VECTORS, TRAIN[1]), **PROBING).cached, False
+
+
+@case(1, "relative: a state that every call moves, said to be deterministic")
+def _(folder):
+    model = classifier(Counter(name="count"), layers.Dense(4, name="low"))
+    return fit_transfer(model, (VECTORS, TRAIN[1]), deterministic=True, **PROBING).cached, False
+
+
+@case(1, "relative: a layer of one's own that is deterministic, and said to be")
+def _(folder):
+    model = classifier(layers.Dense(4, name="low"), layers.Lambda(lambda x: 2 * x, name="twice"))
+    return fit_transfer(model, (VECTORS, TRAIN[1]), deterministic=True, **PROBING).cached, True
+
+
+@case(1, "relative: a mask that would be lost at the cut")
+def _(folder):
+    words = np.array([[1, 2, 0, 0], [3, 0, 0, 0], [4, 5, 6, 7]] * 4, "int32")
+    ends = []
+    for cache in ("auto", False):
+        keras.utils.set_random_seed(0)
+        given = keras.Input((4,), dtype="int32")
+        x = layers.Embedding(8, 3, mask_zero=True, name="words")(given)
+        x = layers.LSTM(3, name="head_reader")(x)
+        model = keras.Model(given, layers.Dense(3, name="head")(x))
+        fit = fit_transfer(model, (words, TRAIN[1]), cache=cache, **PROBING)
+        ends.append(model.get_layer("head").kernel.numpy().tolist())
+    return (ends[0] == ends[1], "mask" in fit.note or "asked" in fit.note), (True, True)
+
+
+# ---------------------------------------------------------------- 2, 3: frozen and moving all the same
+
+
+@case(2, "SpectralNormalization in the frozen part")
+def _(folder):
+    model = classifier(layers.SpectralNormalization(layers.Dense(4), name="low"))
+    freeze(model, upto="low")
+    return moving_paths(model, lambda: fit_in_keras(model)), {"head/kernel", "head/bias"}
+
+
+@case(2, "relative: a statistic of one's own in the frozen part")
+def _(folder):
+    model = classifier(layers.Dense(4, name="low"), RunningMean(name="centre"))
+    freeze(model, upto="centre")
+    return moving_paths(model, lambda: fit_in_keras(model)), {"head/kernel", "head/bias"}
+
+
+@case(2, "relative: what no freezing can still is named")
+def _(folder):
+    model = classifier(layers.Dense(4, name="low"), Counter(name="count"))
+    freeze(model, upto="count")
+    with pytest.warns(UserWarning, match="changes count/calls, although frozen"):
+        return trainable_report(model).attrs["without_gradient"], ["count/calls"]
+
+
+@case(3, "BatchNorm inside a block of one's own, under fine_tuning")
+def _(folder):
+    model = classifier(Block(4, name="block"))
+    moved = moving_paths(model, lambda: fit_transfer(model, (VECTORS, TRAIN[1]), **FINE_TUNING))
+    return {path for path in moved if "norm" in path}, set()
+
+
+@case(3, "BatchNorm inside TimeDistributed, under fine_tuning")
+def _(folder):
+    inner = keras.Sequential([keras.Input((2,)), layers.Dense(3), layers.BatchNormalization(name="norm")])
+    model = classifier(layers.Reshape((3, 2)), layers.TimeDistributed(inner, name="each"))
+    moved = moving_paths(model, lambda: fit_transfer(model, (VECTORS, TRAIN[1]), **FINE_TUNING))
+    return ({path for path in moved if "norm" in path}, any("dense" in path for path in moved)), (set(), True)
+
+
+@case(3, "relative: it is in the report")
+def _(folder):
+    model = classifier(Block(4, name="block"))
+    report = trainable_report(model)
+    frozen = classifier(Block(4, name="block"))
+    freeze_all_but(frozen)
+    got = report.loc["block", "batch_norm"], trainable_report(frozen).loc["block", "batch_norm"]
+    return got, ("training", "frozen")
+
+
+# ---------------------------------------------------------------- 4, 5: after saving, after Keras's own words
+
+
+def saved_and_loaded(model, folder, *, by_keras):
+    if by_keras:
+        model.save(folder / "model.keras")
+        with keras.saving.custom_object_scope(OWN):
+            return keras.models.load_model(folder / "model.keras")
+    save_model(model, folder / "model.keras")
+    return load_model(folder / "model.keras", custom_objects=OWN)
+
+
+KINDS = {
+    "MultiHeadAttention": lambda x: layers.MultiHeadAttention(2, 2, name="low")(x, x),
+    "GroupedQueryAttention": lambda x: layers.GroupQueryAttention(2, 2, 1, name="low")(x, x),
+    "a block of one's own": Block(4, name="low"),
+    "Bidirectional": layers.Bidirectional(layers.GRU(2, return_sequences=True), name="low"),
+}
+
+
+def _saved_case(kind):
+    @case(4, f"{kind}: frozen, saved, loaded, trained")
+    def _(folder):
+        model = classifier(layers.Reshape((3, 2)), KINDS[kind])
+        freeze(model, upto="low")
+        loaded = saved_and_loaded(model, folder, by_keras=False)
+        moved = moving_paths(loaded, lambda: fit_in_keras(loaded))
+        return (len(loaded.trainable_variables), moved), (2, {"head/kernel", "head/bias"})
+
+    @case(4, f"{kind}: saved and loaded by Keras alone, the report tells the truth, and freezing again holds")
+    def _(folder):
+        model = classifier(layers.Reshape((3, 2)), KINDS[kind])
+        freeze(model, upto="low")
+        loaded = saved_and_loaded(model, folder, by_keras=True)
+        told = trainable_report(loaded)["trainable"].sum()
+        true = sum(int(np.prod(variable.shape)) for variable in loaded.trainable_variables)
+        freeze(loaded, upto="low")
+        moved = moving_paths(loaded, lambda: fit_in_keras(loaded))
+        return (told, len(loaded.trainable_variables), moved), (true, 2, {"head/kernel", "head/bias"})
+
+
+for _kind in KINDS:
+    _saved_case(_kind)
+
+
+@case(4, "relative: LoRA's kernel stays fixed when the layer thaws, is saved and loaded")
+def _(folder):
+    dense = layers.Dense(4, name="low")
+    model = classifier(dense)
+    dense.enable_lora(2)
+    freeze(model)
+    loaded = saved_and_loaded(model, folder, by_keras=False)
+    fits = []
+    for each in (model, loaded):
+        fits.append(moving_paths(each, lambda each=each: fit_transfer(each, (VECTORS, TRAIN[1]), **FINE_TUNING)))
+    right = {"low/bias", "low/lora_kernel_a", "low/lora_kernel_b", "head/kernel", "head/bias"}
+    return fits, [right, right]
+
+
+@case(5, "base.trainable = True after the kit's freeze, nested and flat")
+def _(folder):
+    counts = []
+    for nested in (True, False):
+        given = keras.Input((6,))
+        x = layers.Dense(4, name="low")(given)
+        x = layers.BatchNormalization(name="norm")(x)
+        base = keras.Model(given, layers.Dropout(0.5, name="drop")(x), name="base")
+        image = keras.Input((6,)) if nested else given
+        model = keras.Model(image, layers.Dense(3, name="head")(base(image) if nested else base.output))
+        for freezing in (lambda: freeze(base), lambda: freeze_all_but(model)):
+            freezing()
+            frozen = len(model.trainable_variables), len(live_random_layers(model))
+            base.trainable = True
+            counts.append((*frozen, len(model.trainable_variables), len(live_random_layers(model))))
+            if not nested and freezing.__code__.co_freevars == ("model",):
+                counts.pop()  # a flat base is no layer of the model: Keras's own words reach it only where it froze
+    return set(counts), {(2, 0, 6, 1)}
+
+
+@case(5, "relative: one layer thawed by Keras's own words drops again")
+def _(folder):
+    model = classifier(layers.Dense(4, name="low"), layers.Dropout(0.5, name="drop"), layers.Dense(4, name="high"))
+    freeze(model, upto="high")
+    model.get_layer("drop").trainable = True
+    outputs = [np.asarray(model(VECTORS, training=True)) for _ in range(2)]
+    return bool((outputs[0] != outputs[1]).any()), True
+
+
+# ---------------------------------------------------------------- 17, 19, 20: what moves, what stays
+
+
+@case(17, "BatchNorm in the new head learns under fine_tuning")
+def _(folder):
+    model = classifier(layers.Dense(4, name="low"), layers.BatchNormalization(name="head_norm"))
+    moved = moving_paths(model, lambda: fit_transfer(model, (VECTORS, TRAIN[1]), **FINE_TUNING))
+    return {path for path in moved if "norm" in path}, {
+        f"head_norm/{name}" for name in ("gamma", "beta", "moving_mean", "moving_variance")
+    }
+
+
+@case(17, "relative: inside a block of the head")
+def _(folder):
+    model = classifier(layers.Dense(4, name="low"), Block(3, name="head_block"))
+    moved = moving_paths(model, lambda: fit_transfer(model, (VECTORS, TRAIN[1]), **FINE_TUNING))
+    return len({path for path in moved if "norm" in path}), 4
+
+
+def _fixed_case(strategy):
+    @case(19, f"a filter that the user fixed stays, under {strategy}, and it is said")
+    def _(folder):
+        model = classifier(layers.Conv2D(2, 3, name="edges"), layers.Conv2D(2, 3, name="low"), shape=SHAPE)
+        model.get_layer("edges").trainable = False
+        settings = SETTINGS | {"strategy": strategy}
+        with pytest.warns(UserWarning, match="'edges'.*call tl_helpers.freezing.unfreeze"):
+            moved = moving_paths(model, lambda: fit_transfer(model, TRAIN, **settings))
+        return moved, {"low/kernel", "low/bias", "head/kernel", "head/bias"}
+
+    @case(19, f"relative: a single weight that the user fixed stays, under {strategy}")
+    def _(folder):
+        model = classifier(layers.Conv2D(2, 3, name="edges"), shape=SHAPE)
+        model.get_layer("edges").kernel.trainable = False
+        moved = moving_paths(model, lambda: fit_transfer(model, TRAIN, **SETTINGS | {"strategy": strategy}))
+        return moved, {"edges/bias", "head/kernel", "head/bias"}
+
+
+for _strategy in ("fine_tuning", "scratch"):
+    _fixed_case(_strategy)
+
+
+@case(19, "relative: what the kit itself froze moves in the next phase")
+def _(folder):
+    model = classifier(layers.Dense(4, name="low"))
+    fit_transfer(model, (VECTORS, TRAIN[1]), **PROBING)
+    loaded = saved_and_loaded(model, folder, by_keras=False)
+    moved = [moving_paths(m, lambda m=m: fit_transfer(m, (VECTORS, TRAIN[1]), **FINE_TUNING)) for m in (model, loaded)]
+    return [len(paths) for paths in moved], [4, 4]
+
+
+@case(20, "BatchNorm without scale and centre, frozen by hand after training")
+def _(folder):
+    norm = layers.BatchNormalization(center=False, scale=False, name="norm")
+    model = classifier(layers.Dense(4, name="low"), norm)
+    fit_in_keras(model)
+    before = is_stale(model)
+    norm.trainable = False
+    return (before, is_stale(model)), (False, True)
+
+
+@case(20, "relative: thawed by hand, inside TimeDistributed")
+def _(folder):
+    norm = layers.BatchNormalization(center=False, scale=False)
+    norm.trainable = False
+    model = classifier(layers.Reshape((3, 2)), layers.TimeDistributed(norm))
+    fit_in_keras(model)
+    before = is_stale(model)
+    norm.trainable = True
+    return (before, is_stale(model)), (False, True)
