@@ -274,8 +274,9 @@ def _(folder):
     loaded = saved_and_loaded(model, folder, by_keras=False)
     fits = []
     for each in (model, loaded):
-        fits.append(moving_paths(each, lambda each=each: fit_transfer(each, (VECTORS, TRAIN[1]), **FINE_TUNING)))
-    right = {"low/bias", "low/lora_kernel_a", "low/lora_kernel_b", "head/kernel", "head/bias"}
+        moved = moving_paths(each, lambda each=each: fit_transfer(each, (VECTORS, TRAIN[1]), **FINE_TUNING))
+        fits.append(("low/kernel" in moved, {variable.path for variable in each.trainable_variables}))
+    right = False, {"low/bias", "low/lora_kernel_a", "low/lora_kernel_b", "head/kernel", "head/bias"}
     return fits, [right, right]
 
 
