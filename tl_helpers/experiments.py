@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from tl_helpers.datasets import Dataset, sample_budget
 from tl_helpers.grid import GridError, RunFailure, run_grid
+from tl_helpers.keys import group_rows, key_column, key_values, largest, rows_where
 from tl_helpers.provenance import load_study, save_study, study_provenance
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
 
 RESAMPLES = 9999
 _RESAMPLING_SEED = 20101001  # any fixed one: the same table must give the same interval
+_ROUNDING = 1e-6  # numbers in single precision have seven digits: what differs less is the same
 
 
 # ---------------------------------------------------------------- label efficiency
@@ -68,8 +71,8 @@ def label_efficiency(
         Where to draw from; or a function without arguments that loads it in the worker process, such as
         ``functools.partial(load_emoji, "noto", "train")``, which spares sending a large data set.
     arms : iterable
-    budgets : iterable of int
-        Labels per class.
+    budgets : iterable of int or None
+        Labels per class; None takes all of `data`, whatever the seed.
     seeds : iterable of int
     path, n_jobs, client, **fixed
         See :func:`tl_helpers.grid.run_grid`.
@@ -81,18 +84,26 @@ def label_efficiency(
     Returns
     -------
     LabelEfficiency
-        ``runs`` and ``curve``.
+        ``runs`` and ``curve``. Where `function` returns several rows, the curve averages them within the seed.
 
     Raises
     ------
     tl_helpers.grid.GridError
         If runs failed, also where a class has too few examples for a budget.
+    ValueError
+        If there is no curve to be drawn, see :func:`confidence_interval`. The runs are then the error's attribute
+        ``finished``.
     """
     if not isinstance(data, Dataset) and not callable(data):
         raise TypeError(f"data must be a Dataset or a function that loads one, not {type(data).__name__}.")
     settings = {"path": path, "n_jobs": n_jobs, "client": client}
     runs = run_grid(_run_on_budget, arms, budgets, seeds, **settings, study=function, data=data, settings=fixed)
-    return LabelEfficiency(runs, confidence_interval(runs, score=score, confidence=confidence))
+    try:
+        return LabelEfficiency(runs, confidence_interval(runs, score=score, confidence=confidence))
+    except ValueError as error:
+        error.finished = runs  # one run that diverged must not take the others with it
+        error.add_note("The runs are finished: they are the attribute `finished` of this error.")
+        raise
 
 
 @functools.lru_cache(maxsize=2)
@@ -102,7 +113,8 @@ def _load_once(data):
 
 def _run_on_budget(*, arm, budget, seed, study, data, settings):
     pool = data if isinstance(data, Dataset) else _load_once(data)
-    return study(arm=arm, data=sample_budget(pool, budget, seed=seed), seed=seed, **settings)
+    data = pool if budget is None else sample_budget(pool, budget, seed=seed)
+    return study(arm=arm, data=data, seed=seed, **settings)
 
 
 # ---------------------------------------------------------------- intervals
@@ -114,11 +126,13 @@ def confidence_interval(frame, *, score="score", by=("arm", "budget"), method="t
     Parameters
     ----------
     frame : pandas.DataFrame
-        One row per run.
+        One row per run. Several rows of one ``seed`` in a group (folds, tasks, nested budgets) are averaged first,
+        because they have more in common than runs of different seeds. In a frame without a column ``seed``, or with it
+        in `by`, every row counts as one independent run.
     score : str
         Column of the values.
     by : str or sequence of str
-        Columns that make the groups; every row of a group counts as one independent run.
+        Columns that make the groups. None is a value like any other.
     method : {"t", "bootstrap"}
         Student's t (Student 1908), or bias-corrected and accelerated bootstrap (Efron 1987) with a fixed seed.
     confidence : float
@@ -127,16 +141,19 @@ def confidence_interval(frame, *, score="score", by=("arm", "budget"), method="t
     Returns
     -------
     pandas.DataFrame
-        Columns of `by`, ``n``, ``mean``, ``low``, ``high``, in order of appearance. With n = 1 there is no interval:
-        ``low`` and ``high`` are NaN.
+        Columns of `by`, ``n`` (of seeds), ``mean``, ``low``, ``high``, in order of appearance. With n = 1 there is no
+        interval: ``low`` and ``high`` are NaN.
 
     Raises
     ------
     ValueError
-        If a column is missing, the frame is empty, or a score is not a finite number; the message names the run.
+        If a column is missing, the frame is empty, a score is not a finite number, or rows of one seed differ in a text
+        that is not in `by`, such as the name of a metric; the message names the run.
 
     Notes
     -----
+    If all scores are equal, the interval has no width. That is right for an arm in which nothing is left to chance, and
+    a mistake in a study that does not use its seed.
     The interval tells how much the mean would vary over new seeds. It says little about the difference between two arms
     that share seeds: use :func:`paired_difference` for that.
     """
@@ -144,13 +161,16 @@ def confidence_interval(frame, *, score="score", by=("arm", "budget"), method="t
 
     by = [by] if isinstance(by, str) else list(by)
     _check_settings(method, confidence)
-    _check_frame(frame, [*by, score], score)
-    rows = []
-    for names, values in frame.groupby(by, sort=False)[score]:
-        values = values.to_numpy(dtype=float)
+    _check_frame(frame, by, score)
+    _check_finite(frame, by, score)
+    groups, rows = _one_per_seed(frame, by, score), []
+    for values in groups.values():
         low, high = _interval(values, method, confidence) if len(values) > 1 else (np.nan, np.nan)
-        rows.append([*names, len(values), values.mean(), low, high])
-    return pandas.DataFrame(rows, columns=[*by, "n", "mean", "low", "high"])
+        rows.append([len(values), values.mean(), low, high])
+    table = pandas.DataFrame(rows, columns=["n", "mean", "low", "high"])
+    for place, name in enumerate(by):
+        table.insert(place, name, key_column([key[place] for key in groups]))
+    return table
 
 
 def paired_difference(
@@ -174,14 +194,16 @@ def paired_difference(
     score : str
         Column to compare.
     by : str or None
-        Column whose values are compared one by one, such as budgets; None compares all pairs at once.
+        Column whose values are compared one by one, such as budgets, among which None (all labels) is one like any
+        other; ``by=None`` compares all pairs at once.
     pair : str or sequence of str
-        Columns that say which runs belong together.
+        Columns that say which runs belong together. With ``"seed"`` and others, such as ``["seed", "fold"]``, the
+        differences of a seed are averaged first: n is the number of seeds.
 
     Returns
     -------
     pandas.DataFrame
-        One row per value of `by`: that value, ``n`` (pairs), ``difference``, ``low``, ``high``, ``p`` (two-sided) and
+        One row per value of `by`: that value, ``n`` (pairs, or seeds), ``difference``, ``low``, ``high``, ``p`` (two-sided) and
         ``p_holm``, corrected over the rows (Holm 1979): where it is below .05, the claim "at *some* budget there is a
         difference" errs in at most 5 % of such tables. The intervals are per row, not corrected.
 
@@ -191,34 +213,33 @@ def paired_difference(
         If an arm, a budget or a seed is missing in one of the two arms, if a run stands there twice, if a score is not
         a finite number, or if there are fewer than two pairs; the message names which.
 
+    Warns
+    -----
+    UserWarning
+        If all differences of a row are equal.
+
     Notes
     -----
-    If all differences are equal, the interval has no width, and p is 0, or 1 where the difference is 0.
+    A test weighs a mean against its spread. If all differences are equal, there is no spread: the interval has no
+    width, and ``p`` and ``p_holm`` are NaN (not defined). The row still counts when the others are corrected. Most
+    often a study that does not use its seed is behind this.
     The bootstrap interval is too narrow for few pairs; the t interval is the better default. With fewer than six pairs
     the sign-flip test cannot reach p < .05 (its smallest p is 2^(1 − n)).
     """
-    import pandas
-
     _check_settings(method, confidence)
     pair = [pair] if isinstance(pair, str) else list(pair)
     keys = [*([] if by is None else [by]), *pair]
     _check_frame(frame, ["arm", *keys], score)
-    if treatment == baseline:
-        raise ValueError(f"treatment and baseline are both {treatment!r}: there is nothing to compare.")
-    rows = []
-    treated, base = (_runs_of(frame, arm, keys, score) for arm in (treatment, baseline))
-    _check_pairs(treated, base, treatment, baseline, keys)
-    differences = treated - base.reindex(treated.index)
-    groups = [(None, differences)] if by is None else differences.groupby(level=0, sort=False)
-    for value, group in groups:
-        if len(group) < 2:
-            where = "" if by is None else f" at {_say([by], value)}"
-            raise ValueError(f"Only one pair{where}: an interval needs at least two. Run more seeds.")
-        paired = group.to_numpy(dtype=float)
-        low, high = _interval(paired, method, confidence)
-        rows.append([value, len(paired), paired.mean(), low, high, _p_value(paired, method)])
-    table = pandas.DataFrame(rows, columns=[by or "all", "n", "difference", "low", "high", "p"])
-    table["p_holm"] = holm(table["p"])
+    _check_finite(frame, ["arm", *keys], score)
+    pairs = _pairs(frame, treatment, baseline, score, by, pair)
+    table = _difference_table(pairs, by or "all", method, confidence)
+    equal = [value for value, scores in pairs.items() if _same_difference(scores)]
+    if equal:
+        warnings.warn(
+            f"All differences{'' if by is None else f' at {_list(equal, by)}'} are equal: a test needs some that vary, "
+            f"so p is not defined and stands as NaN. Does the study use its seed?",
+            stacklevel=2,
+        )
     return table if by is not None else table.drop(columns="all")
 
 
@@ -268,48 +289,138 @@ def _check_frame(frame, columns, score):
         raise ValueError(f"The frame has no column {missing[0]!r}; it has {', '.join(map(repr, frame.columns))}.")
     if not len(frame):
         raise ValueError("The frame has no rows.")
-    values = frame[score]
-    if values.dtype.kind not in "fiub":
-        raise ValueError(f"Column {score!r} holds {values.dtype}, not numbers.")
-    finite = np.isfinite(values.to_numpy(dtype=float))
-    if not finite.all():
-        row = frame[~finite].iloc[0]
-        keys = [name for name in dict.fromkeys(columns) if name != score]
-        which = _say(keys, tuple(row[name] for name in keys))
+    if frame[score].dtype.kind not in "fiub":
+        raise ValueError(f"Column {score!r} holds {frame[score].dtype}, not numbers.")
+
+
+def _numbers(frame, name):
+    return frame[name].to_numpy(dtype=float, na_value=np.nan)
+
+
+def _check_finite(frame, columns, score):
+    found = _not_finite(frame, columns, score)
+    if found:
         raise ValueError(
-            f"{(~finite).sum()} of {len(frame)} scores are not finite numbers; the first is {score} {row[score]} at "
-            f"{which}. A run that diverged is a result: give it the score of guessing, or say why it is left out."
+            f"{len(found)} of {len(frame)} scores are not finite numbers; the first is {found[0]}. A run that diverged "
+            f"is a result: give it the score of guessing, or say why it is left out."
         )
 
 
+def _not_finite(frame, columns, score):
+    """Return in words every score that is not a finite number, with its place."""
+    scores = _numbers(frame, score)
+    bad = frame[~np.isfinite(scores)]
+    keys = [name for name in dict.fromkeys(columns) if name != score]
+    places = zip(*(key_values(bad, name) for name in keys), strict=True) if keys else [()] * len(bad)
+    values = scores[~np.isfinite(scores)]
+    return [f"{score} {value} at {_say(keys, place)}" for value, place in zip(values, places, strict=True)]
+
+
+def _one_per_seed(frame, by, score):
+    """Return values of `by` → scores, one per seed, or per row where seeds are not known or are the groups."""
+    scores, groups = _numbers(frame, score), {}
+    if "seed" not in frame.columns or "seed" in by:
+        return {key: scores[rows] for key, rows in group_rows(frame, by).items()}
+    for (*key, seed), rows in group_rows(frame, [*by, "seed"]).items():
+        if len(rows) > 1:
+            _check_repetitions(frame.iloc[rows], [*by, "seed"], (*key, seed), score)
+        groups.setdefault(tuple(key), []).append(scores[rows].mean())
+    return {key: np.array(values) for key, values in groups.items()}
+
+
+def _check_repetitions(rows, keys, key, score):
+    """Refuse to average rows of one seed that differ in a text: they measure different things."""
+    for name in rows.columns:
+        if name in keys or name == score or rows[name].dtype.kind in "fiubc":
+            continue
+        values = list(dict.fromkeys(key_values(rows, name)))
+        if len(values) > 1:
+            raise ValueError(
+                f"There are {len(rows)} rows at {_say(keys, key)}, which differ in {name!r} ({values[0]!r}, "
+                f"{values[1]!r}): their mean would mix different things. Keep the rows of one, name {name!r} in `by`, "
+                f"or average them first."
+            )
+
+
+def _pairs(frame, treatment, baseline, score, by, pair):
+    """Return value of `by` (None: all) → scores of both arms, shape ``(n, 2)``, one row per seed or else per pair."""
+    if treatment == baseline:
+        raise ValueError(f"treatment and baseline are both {treatment!r}: there is nothing to compare.")
+    keys = [*([] if by is None else [by]), *pair]
+    treated, base = (_runs_of(frame, arm, keys, score) for arm in (treatment, baseline))
+    _check_pairs(treated, base, treatment, baseline, keys)
+    # Pairs of one seed share its sample and its start: they count as one.
+    place = keys.index("seed") if "seed" in keys else None
+    units = {}
+    for key, value in treated.items():
+        unit = key[place] if place is not None and "seed" in pair else key
+        units.setdefault(None if by is None else key[0], {}).setdefault(unit, []).append((value, base[key]))
+    for value, found in units.items():
+        if len(found) < 2:
+            where = "" if by is None else f" at {_say([by], value)}"
+            what = "pair" if sum(map(len, found.values())) == 1 else "seed"
+            raise ValueError(f"Only one {what}{where}: an interval needs at least two. Run more seeds.")
+    with np.errstate(invalid="ignore"):  # of infinite scores, which the caller refuses or doubts
+        return {value: np.array([np.mean(unit, axis=0) for unit in found.values()]) for value, found in units.items()}
+
+
 def _runs_of(frame, arm, keys, score):
-    rows = frame[frame["arm"] == arm]
+    """Return values of `keys` → the score of an arm's only run there."""
+    rows = frame[rows_where(frame, "arm", arm)]
     if not len(rows):
-        present = ", ".join(repr(name) for name in frame["arm"].unique())
+        present = ", ".join(map(repr, dict.fromkeys(key_values(frame, "arm"))))
         raise ValueError(f"There is no arm {arm!r}; the frame has {present}.")
-    series = rows.set_index(keys)[score]
-    if not series.index.is_unique:
-        twice = series.index[series.index.duplicated()][0]
+    scores, found = _numbers(rows, score), group_rows(rows, keys)
+    twice = next((key for key, positions in found.items() if len(positions) > 1), None)
+    if twice is not None:
         raise ValueError(
             f"Arm {arm!r} has more than one run at {_say(keys, twice)}. A pair needs exactly one: average repetitions "
             f"first, or name the columns that tell them apart in `pair`."
         )
-    return series
+    return {key: scores[position] for key, (position,) in found.items()}
 
 
 def _check_pairs(treated, base, treatment, baseline, keys):
     for has, lacks, arm in ((treated, base, baseline), (base, treated, treatment)):
-        alone = has.index.difference(lacks.index, sort=False)
-        if len(alone):
+        alone = [key for key in has if key not in lacks]
+        if alone:
             raise ValueError(
                 f"Arm {arm!r} has no run at {_say(keys, alone[0])}, where the other has one ({len(alone)} such cases). "
                 f"Run what is missing, or compare only what both have."
             )
 
 
+def _difference_table(pairs, name, method, confidence):
+    """Return what :func:`paired_difference` does for the output of :func:`_pairs`; with n < 2 without interval."""
+    import pandas
+
+    rows = []
+    for scores in pairs.values():
+        differences = scores[:, 0] - scores[:, 1]
+        mean = differences.mean() if len(differences) else np.nan
+        low, high, p = np.nan, np.nan, np.nan
+        if len(differences) > 1:
+            low, high = _interval(differences, method, confidence)
+            p = np.nan if _same_difference(scores) else _p_value(differences, method)
+        rows.append([len(differences), mean, low, high, p])
+    table = pandas.DataFrame(rows, columns=["n", "difference", "low", "high", "p"])
+    table.insert(0, name, key_column(list(pairs)))
+    # A test that could not be made is one of the family all the same.
+    table["p_holm"] = np.where(table["p"].isna(), np.nan, holm(table["p"].fillna(1)))
+    return table
+
+
+def _same(values, scale):
+    """Say whether several numbers are the same but for rounding, measured by those of which they were made."""
+    return len(values) > 1 and bool(np.ptp(values) <= _ROUNDING * np.abs(scale).max())
+
+
+def _same_difference(scores):
+    return _same(scores[:, 0] - scores[:, 1], scores)
+
+
 def _say(keys, values):
     values = values if isinstance(values, tuple) else (values,)
-    values = [value.item() if isinstance(value, np.generic) else value for value in values]
     return ", ".join(f"{key} {value!r}" for key, value in zip(keys, values, strict=True))
 
 
@@ -327,11 +438,9 @@ def _interval(values, method, confidence):
 
 
 def _p_value(differences, method):
-    """Return the two-sided p-value of mean 0, `differences` having shape ``(n,)`` with n ≥ 2."""
+    """Return the two-sided p-value of mean 0, `differences` having shape ``(n,)`` with n ≥ 2 and not being all equal."""
     from scipy import stats
 
-    if np.ptp(differences) == 0:
-        return float(differences[0] == 0)
     if method == "t":
         return float(stats.ttest_1samp(differences, 0).pvalue)
     options = {"permutation_type": "samples", "n_resamples": RESAMPLES, "vectorized": True}
@@ -405,12 +514,14 @@ def transfer_verdict(
     """Say whether transfer was positive, negative or neither, having asked what usually fools people.
 
     At a budget, a difference counts if its Holm-corrected p is below 1 − `confidence` and no check gives a reason for
-    doubt *in its direction*: a weak baseline makes gains, a badly tuned treatment makes losses.
+    doubt *in its direction*: a weak baseline makes gains, a badly tuned treatment makes losses. Two more questions, of
+    scores that are no finite numbers and of scores that do not vary with the seed, are told only where they raise a
+    doubt; it holds in both directions.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        One row per run. The columns ``learning_rate`` and ``updates`` are used where they are there; missing values in
+        One row per run. Runs whose score is NaN or infinite are left out of the numbers, and named. The columns ``learning_rate`` and ``updates`` are used where they are there; missing values in
         them mean that an arm has none.
     treatment, baseline
         Two values of ``arm``.
@@ -421,7 +532,8 @@ def transfer_verdict(
         The rates that were tried. If half of an arm's runs at a budget chose the smallest or largest, a better one may
         lie outside.
     chance : float, optional
-        The score of guessing. A baseline that does not beat it at the largest budget is stuck, not beaten.
+        The score of guessing. A baseline that does not beat it at the largest budget (None, all labels, is larger than
+        any) is stuck, not beaten.
     minimum_pairs : int
         With fewer pairs at a budget nothing is concluded there.
     method, confidence, score, by, pair
@@ -440,18 +552,27 @@ def transfer_verdict(
     ValueError
         See :func:`paired_difference`.
     """
+    _check_settings(method, confidence)
     alpha = 1 - confidence
-    settings = {"method": method, "confidence": confidence, "score": score, "by": by, "pair": pair}
-    table = paired_difference(frame, treatment, baseline, **settings)
-    shown = (table["p_holm"] < alpha).to_numpy() * np.sign(table["difference"].to_numpy()).astype(int)
-    compared = frame[frame["arm"].isin([treatment, baseline])]
-    facts = _Facts(compared, treatment, baseline, table[by].tolist(), shown, by, score)
+    pair = [pair] if isinstance(pair, str) else list(pair)
+    _check_frame(frame, ["arm", by, *pair], score)
+    pairs = _pairs(frame, treatment, baseline, score, by, pair)
+    against = {control: _control_pairs(frame, treatment, control, score, by, pair, list(pairs)) for control in controls}
+    broken = _broken_scores(frame, pairs, against, treatment, baseline, [by, *pair], score)
+    pairs, against = _finite(pairs), {control: _finite(found) for control, found in against.items()}
+    same = _same_for_all_seeds(pairs, against, treatment, baseline, by)
+    table = _difference_table(pairs, by, method, confidence)
+    shown = np.where(table["p_holm"] < alpha, np.sign(table["difference"]), 0).astype(int)
+    compared = frame[rows_where(frame, "arm", treatment, baseline)]
+    facts = _Facts(compared, treatment, baseline, list(pairs), shown, by, score)
     findings = [
+        *broken,
+        *same,
         _few_pairs(facts, table["n"], minimum_pairs),
         _rate_at_edge(facts, learning_rates),
         _unequal_updates(facts),
-        _stuck_baseline(facts, chance, confidence),
-        *(_against_control(facts, frame, control, settings, alpha) for control in controls),
+        _stuck_baseline(facts, pairs, chance, confidence),
+        *(_against_control(facts, found, control, method, confidence) for control, found in against.items()),
     ]
     doubted = set().union(*(budgets for _, budgets in findings))
     kept = [0 if value in doubted else sign for value, sign in zip(facts.values, shown, strict=True)]
@@ -485,8 +606,8 @@ class _Facts(NamedTuple):
         """Return the numbers in a column for one arm at one value of `by`, without gaps; empty if it is not there."""
         if name not in self.frame.columns:
             return np.empty(0)
-        rows = self.frame[(self.frame["arm"] == arm) & (self.frame[self.by] == value)]
-        numbers = rows[name].to_numpy(dtype=float)
+        rows = self.frame[rows_where(self.frame, "arm", arm) & rows_where(self.frame, self.by, value)]
+        numbers = _numbers(rows, name)
         return numbers[np.isfinite(numbers)]
 
     def ask(self, question, is_weak, advice, missing=None):
@@ -502,6 +623,57 @@ class _Facts(NamedTuple):
         if None in answers.values():
             return Check(question, None, missing or "A column is missing."), set()
         return Check(question, True, "Yes."), set()
+
+
+def _control_pairs(frame, treatment, control, score, by, pair, values):
+    """Return what :func:`_pairs` does for a control, at those of the values where it was run."""
+    rows = frame[rows_where(frame, "arm", control) & rows_where(frame, by, *values)]
+    ran = list(group_rows(rows, [by]))
+    if not ran:
+        raise ValueError(f"Control {control!r} has no run at {_list(values, by)}, where the arms are compared.")
+    rows = frame[rows_where(frame, by, *(value for (value,) in ran))]
+    return _pairs(rows, treatment, control, score, by, pair)
+
+
+def _finite(pairs):
+    """Leave out the pairs that have a score which is not a finite number."""
+    return {value: scores[np.isfinite(scores).all(axis=1)] for value, scores in pairs.items()}
+
+
+def _broken_scores(frame, pairs, against, treatment, baseline, keys, score):
+    """Doubt every value of `by` at which a run has a score that is not a finite number. Say nothing if none has."""
+    doubted = {
+        value for found in (pairs, *against.values()) for value, scores in found.items() if not np.isfinite(scores).all()
+    }
+    if not doubted:
+        return []
+    used = frame[rows_where(frame, "arm", treatment, baseline, *against) & rows_where(frame, keys[0], *pairs)]
+    first, *others = _not_finite(used, ["arm", *keys], score)
+    more = f" and {len(others)} more" if others else ""
+    advice = "They are left out. A run that diverged is a result: give it the score of guessing."
+    answer = f"No: {first}{more}. {advice if others else advice.replace('They are', 'It is')}"
+    return [(Check("Are all scores finite numbers?", False, answer), doubted)]
+
+
+def _same_for_all_seeds(pairs, against, treatment, baseline, by):
+    """Doubt every value of `by` at which equal runs pass for independent ones. Say nothing if there is none."""
+    flat = {}
+    for value, scores in pairs.items():
+        arms = [arm for arm, column in zip((treatment, baseline), scores.T, strict=True) if _same(column, column)]
+        if not arms and _same_difference(scores):
+            arms = [f"the difference of {treatment} and {baseline}"]
+        for arm in arms:
+            flat.setdefault(str(arm), []).append(value)
+    for control, found in against.items():
+        alone = [value for value, scores in found.items() if _same(scores[:, 1], scores[:, 1])]
+        if alone:
+            flat[str(control)] = alone
+    if not flat:
+        return []
+    where = "; ".join(f"{arm} at {_list(values, by)}" for arm, values in flat.items())
+    advice = "Equal runs count as one: does the study use its seed, or are scores at their floor or ceiling?"
+    check = Check("Do the scores vary with the seed?", False, f"No: {where}. {advice}")
+    return [(check, set().union(*flat.values()))]
 
 
 def _few_pairs(facts, counts, minimum_pairs):
@@ -531,31 +703,28 @@ def _unequal_updates(facts):
     return facts.ask("Did the weaker arm get as many updates?", is_weak, "Train both equally long.")
 
 
-def _stuck_baseline(facts, chance, confidence):
+def _stuck_baseline(facts, pairs, chance, confidence):
     question = "Did the baseline learn anything?"
     if chance is None:
         return Check(question, None, "Give `chance`."), set()
-    largest = facts.values[-1] if facts.frame[facts.by].dtype.kind not in "iuf" else max(facts.values)
-    scores = facts.column(facts.score, facts.baseline, largest)
+    budget = largest(facts.values)
+    scores = pairs[budget][:, 1]
+    if len(scores) < 2:
+        return Check(question, None, f"Too few of its scores at {facts.by} {budget} are numbers."), set()
     passed = bool(_interval(scores, "t", confidence)[0] > chance)
     answer = (
-        f"{'Yes' if passed else 'No'}: {scores.mean():.3g} at {facts.by} {largest}, where guessing gives {chance:.3g}."
+        f"{'Yes' if passed else 'No'}: {scores.mean():.3g} at {facts.by} {budget}, where guessing gives {chance:.3g}."
     )
     advice = "" if passed else " Standardise its inputs, train it longer, or try another head."
     return Check(question, passed, answer + advice), set() if passed else set(facts.where(1))
 
 
-def _against_control(facts, frame, control, settings, alpha):
+def _against_control(facts, pairs, control, method, confidence):
     question = f"Does the gain hold against {control}?"
-    ran = set(frame.loc[frame["arm"] == control, facts.by]) & set(facts.values)
-    if not ran:
-        raise ValueError(
-            f"Control {control!r} has no run at {_list(facts.values, facts.by)}, where the arms are compared."
-        )
-    rows = frame[frame[facts.by].isin(ran)]
-    table = paired_difference(rows, facts.treatment, control, **settings)
-    holds = set(table.loc[(table["p_holm"] < alpha) & (table["difference"] > 0), facts.by])
-    gains = [value for value in facts.where(1) if value in ran]
+    table = _difference_table(pairs, facts.by, method, confidence)
+    better = ((table["p_holm"] < 1 - confidence) & (table["difference"] > 0)).tolist()
+    holds = {value for value, one in zip(pairs, better, strict=True) if one}
+    gains = [value for value in facts.where(1) if value in pairs]
     gone = [value for value in gains if value not in holds]
     if not gains:
         return Check(question, None, "There is no gain where it was run."), set()
@@ -565,11 +734,14 @@ def _against_control(facts, frame, control, settings, alpha):
 
 def _sentence(facts, table, checks, doubted, unit, confidence):
     """Tell the verdict in words: what shows, where nothing shows, and what is not to be relied on."""
-    scores = facts.frame[facts.score]
-    factor = 100 if unit == "points" and scores.between(0, 1).all() else 1
+    scores = _numbers(facts.frame, facts.score)
+    scores = scores[np.isfinite(scores)]
+    factor = 100 if unit == "points" and ((scores >= 0) & (scores <= 1)).all() else 1
     form = "+.1f" if unit == "points" else "+.3g"
 
     def amount(row):
+        if row["n"] < 2:
+            return format(factor * row["difference"], form) + f" {unit}, one pair" if row["n"] else "no pair"
         difference, low, high = (format(factor * row[name], form) for name in ("difference", "low", "high"))
         return f"{difference} {unit} [{low}, {high}]"
 
@@ -589,7 +761,8 @@ def _sentence(facts, table, checks, doubted, unit, confidence):
     ]
     basis = f"({100 * confidence:g} % intervals, n = {_span(table['n'])} pairs"
     basis += f", tests corrected for {len(table)} {facts.by}s)" if len(table) > 1 else ")"
-    unclear = table[(table["verdict"] == "inconclusive") & ~table[facts.by].isin(doubted)]
+    open_to_doubt = np.array([value in doubted for value in facts.values])
+    unclear = table[(table["verdict"] == "inconclusive") & ~open_to_doubt]
     text = []
     if claims:
         depends = f"It depends on the {facts.by}: " if len(claims) == 2 else ""
@@ -602,7 +775,7 @@ def _sentence(facts, table, checks, doubted, unit, confidence):
             f"At {_list(unclear[facts.by], facts.by)} no difference shows between {facts.treatment} and "
             f"{facts.baseline}: the intervals lie within {low} to {high} {unit} {basis}."
         )
-    measured = table[table[facts.by].isin(doubted)]
+    measured = table[open_to_doubt]
     if len(measured):
         amounts = "; ".join(f"{facts.by} {row[facts.by]}: {amount(row)}" for _, row in measured.iterrows())
         reasons = " ".join(f"{check.question} {check.answer}" for check in checks if check.passed is False)
