@@ -203,8 +203,8 @@ def paired_difference(
     Returns
     -------
     pandas.DataFrame
-        One row per value of `by`: that value, ``n`` (pairs, or seeds), ``difference``, ``low``, ``high``, ``p`` (two-sided) and
-        ``p_holm``, corrected over the rows (Holm 1979): where it is below .05, the claim "at *some* budget there is a
+        One row per value of `by`: that value, ``n`` (pairs, or seeds), ``difference``, ``low``, ``high``, ``p``
+        (two-sided) and ``p_holm``, corrected over the rows (Holm 1979): where it is below .05, the claim "at *some* budget there is a
         difference" errs in at most 5 % of such tables. The intervals are per row, not corrected.
 
     Raises
@@ -216,13 +216,14 @@ def paired_difference(
     Warns
     -----
     UserWarning
-        If all differences of a row are equal.
+        If all differences of a row are equal, and not 0.
 
     Notes
     -----
     A test weighs a mean against its spread. If all differences are equal, there is no spread: the interval has no
-    width, and ``p`` and ``p_holm`` are NaN (not defined). The row still counts when the others are corrected. Most
-    often a study that does not use its seed is behind this.
+    width, and ``p`` and ``p_holm`` are NaN (not defined), save that p is 1 where all are 0, because then nothing speaks
+    for a difference. The row still counts when the others are corrected. Most often a study that does not use its seed
+    is behind equal differences.
     The bootstrap interval is too narrow for few pairs; the t interval is the better default. With fewer than six pairs
     the sign-flip test cannot reach p < .05 (its smallest p is 2^(1 − n)).
     """
@@ -233,7 +234,7 @@ def paired_difference(
     _check_finite(frame, ["arm", *keys], score)
     pairs = _pairs(frame, treatment, baseline, score, by, pair)
     table = _difference_table(pairs, by or "all", method, confidence)
-    equal = [value for value, scores in pairs.items() if _same_difference(scores)]
+    equal = [value for value, scores in pairs.items() if _same_difference(scores) and not _no_difference(scores)]
     if equal:
         warnings.warn(
             f"All differences{'' if by is None else f' at {_list(equal, by)}'} are equal: a test needs some that vary, "
@@ -401,7 +402,10 @@ def _difference_table(pairs, name, method, confidence):
         low, high, p = np.nan, np.nan, np.nan
         if len(differences) > 1:
             low, high = _interval(differences, method, confidence)
-            p = np.nan if _same_difference(scores) else _p_value(differences, method)
+            if _no_difference(scores):
+                p = 1.0
+            elif not _same_difference(scores):
+                p = _p_value(differences, method)
         rows.append([len(differences), mean, low, high, p])
     table = pandas.DataFrame(rows, columns=["n", "difference", "low", "high", "p"])
     table.insert(0, name, key_column(list(pairs)))
@@ -417,6 +421,10 @@ def _same(values, scale):
 
 def _same_difference(scores):
     return _same(scores[:, 0] - scores[:, 1], scores)
+
+
+def _no_difference(scores):
+    return bool(np.abs(scores[:, 0] - scores[:, 1]).max(initial=0) <= _ROUNDING * np.abs(scores).max(initial=0))
 
 
 def _say(keys, values):
@@ -438,7 +446,7 @@ def _interval(values, method, confidence):
 
 
 def _p_value(differences, method):
-    """Return the two-sided p-value of mean 0, `differences` having shape ``(n,)`` with n ≥ 2 and not being all equal."""
+    """Return the two-sided p-value of mean 0, `differences` having shape ``(n,)`` with n ≥ 2, not all equal."""
     from scipy import stats
 
     if method == "t":
@@ -521,8 +529,9 @@ def transfer_verdict(
     Parameters
     ----------
     frame : pandas.DataFrame
-        One row per run. Runs whose score is NaN or infinite are left out of the numbers, and named. The columns ``learning_rate`` and ``updates`` are used where they are there; missing values in
-        them mean that an arm has none.
+        One row per run. Runs whose score is NaN or infinite are left out of the numbers, and named. The columns
+        ``learning_rate`` and ``updates`` are used where they are there; missing values in them mean that an arm has
+        none.
     treatment, baseline
         Two values of ``arm``.
     controls : sequence
@@ -642,9 +651,8 @@ def _finite(pairs):
 
 def _broken_scores(frame, pairs, against, treatment, baseline, keys, score):
     """Doubt every value of `by` at which a run has a score that is not a finite number. Say nothing if none has."""
-    doubted = {
-        value for found in (pairs, *against.values()) for value, scores in found.items() if not np.isfinite(scores).all()
-    }
+    compared = [item for found in (pairs, *against.values()) for item in found.items()]
+    doubted = {value for value, scores in compared if not np.isfinite(scores).all()}
     if not doubted:
         return []
     used = frame[rows_where(frame, "arm", treatment, baseline, *against) & rows_where(frame, keys[0], *pairs)]
@@ -658,9 +666,11 @@ def _broken_scores(frame, pairs, against, treatment, baseline, keys, score):
 def _same_for_all_seeds(pairs, against, treatment, baseline, by):
     """Doubt every value of `by` at which equal runs pass for independent ones. Say nothing if there is none."""
     flat = {}
+    # Two arms may be the same at one budget, such as one with no layer copied; at every budget, one is not looked at.
+    one_arm = all(map(_no_difference, pairs.values()))
     for value, scores in pairs.items():
         arms = [arm for arm, column in zip((treatment, baseline), scores.T, strict=True) if _same(column, column)]
-        if not arms and _same_difference(scores):
+        if not arms and _same_difference(scores) and (one_arm or not _no_difference(scores)):
             arms = [f"the difference of {treatment} and {baseline}"]
         for arm in arms:
             flat.setdefault(str(arm), []).append(value)
@@ -671,7 +681,7 @@ def _same_for_all_seeds(pairs, against, treatment, baseline, by):
     if not flat:
         return []
     where = "; ".join(f"{arm} at {_list(values, by)}" for arm, values in flat.items())
-    advice = "Equal runs count as one: does the study use its seed, or are scores at their floor or ceiling?"
+    advice = "Equal runs count as one: does the study use its arm and seed, or are scores at their floor or ceiling?"
     check = Check("Do the scores vary with the seed?", False, f"No: {where}. {advice}")
     return [(check, set().union(*flat.values()))]
 
@@ -741,7 +751,7 @@ def _sentence(facts, table, checks, doubted, unit, confidence):
 
     def amount(row):
         if row["n"] < 2:
-            return format(factor * row["difference"], form) + f" {unit}, one pair" if row["n"] else "no pair"
+            return f"{format(factor * row['difference'], form)} {unit} (one pair)"
         difference, low, high = (format(factor * row[name], form) for name in ("difference", "low", "high"))
         return f"{difference} {unit} [{low}, {high}]"
 
@@ -775,11 +785,14 @@ def _sentence(facts, table, checks, doubted, unit, confidence):
             f"At {_list(unclear[facts.by], facts.by)} no difference shows between {facts.treatment} and "
             f"{facts.baseline}: the intervals lie within {low} to {high} {unit} {basis}."
         )
-    measured = table[open_to_doubt]
+    measured, lost = table[open_to_doubt & (table["n"] > 0)], table[open_to_doubt & (table["n"] == 0)]
     if len(measured):
         amounts = "; ".join(f"{facts.by} {row[facts.by]}: {amount(row)}" for _, row in measured.iterrows())
-        reasons = " ".join(f"{check.question} {check.answer}" for check in checks if check.passed is False)
-        text.append(f"What was measured at {amounts} is open to doubt. {reasons}")
+        text.append(f"What was measured at {amounts} is open to doubt.")
+    if len(lost):
+        text.append(f"At {_list(lost[facts.by], facts.by)} no pair is left.")
+    if doubted:
+        text.append(" ".join(f"{check.question} {check.answer}" for check in checks if check.passed is False))
     return " ".join(text)
 
 
