@@ -204,8 +204,8 @@ def paired_difference(
     -------
     pandas.DataFrame
         One row per value of `by`: that value, ``n`` (pairs, or seeds), ``difference``, ``low``, ``high``, ``p``
-        (two-sided) and ``p_holm``, corrected over the rows (Holm 1979): where it is below .05, the claim "at *some* budget there is a
-        difference" errs in at most 5 % of such tables. The intervals are per row, not corrected.
+        (two-sided) and ``p_holm``, corrected over the rows (Holm 1979): where it is below .05, the claim "at *some*
+        budget there is a difference" errs in at most 5 % of such tables. The intervals are per row, not corrected.
 
     Raises
     ------

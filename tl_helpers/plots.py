@@ -5,6 +5,8 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 
+from tl_helpers.keys import key_values, rows_where
+
 # Okabe and Ito's palette (2008), told apart with any colour vision; the order keeps neighbours far apart in grey too.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX"
@@ -121,7 +123,8 @@ def curves(table, *, x, xlabel, ylabel, title, names=None, logarithmic=True, axi
         Columns ``arm``, `x`, ``mean``, ``low``, ``high``, ``n``, as :func:`tl_helpers.experiments.confidence_interval`
         returns it.
     x : str
-        Column of the horizontal axis.
+        Column of the horizontal axis. None (all labels) has no place among numbers: it stands apart on the right, at a
+        place of its own that is called None.
     xlabel, ylabel : str
         With units.
     title : str
@@ -138,23 +141,42 @@ def curves(table, *, x, xlabel, ylabel, title, names=None, logarithmic=True, axi
     matplotlib.figure.Figure
     """
     figure, axis = plt.subplots(figsize=(8.5, 4), layout="constrained") if axis is None else (axis.figure, axis)
-    names = names or {arm: arm for arm in table["arm"].unique()}
+    names = names or {arm: arm for arm in dict.fromkeys(key_values(table, "arm"))}
+    apart = rows_where(table, x, None)
+    ticks = sorted({value for value in key_values(table, x) if value is not None})
     for number, (arm, name) in enumerate(names.items()):
-        rows = table[table["arm"] == arm].sort_values(x)
-        colour = PALETTE[number % len(PALETTE)]
-        axis.plot(rows[x], rows["mean"], color=colour, marker=MARKERS[number % len(MARKERS)], label=name, markersize=5)
-        axis.fill_between(rows[x], rows["low"], rows["high"], color=colour, alpha=0.18, linewidth=0)
+        of_arm = rows_where(table, "arm", arm)
+        rows = table[of_arm & ~apart].sort_values(x)
+        colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
+        axis.plot(list(rows[x]), rows["mean"], color=colour, marker=marker, label=str(name), markersize=5)
+        axis.fill_between(list(rows[x]), rows["low"], rows["high"], color=colour, alpha=0.18, linewidth=0)
+        for _, row in table[of_arm & apart].iterrows():
+            place, spread = _place_apart(ticks, logarithmic), [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
+            axis.errorbar([place], [row["mean"]], yerr=spread, fmt=marker, color=colour, markersize=5, capsize=3)
     if logarithmic:
         axis.set_xscale("log")
-        ticks = sorted(table[x].unique())
-        if len(ticks) <= 8:
-            axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-            axis.minorticks_off()
+    if apart.any():
+        shown = ticks[:: -(-len(ticks) // 8)] if ticks else []
+        axis.set_xticks([*shown, _place_apart(ticks, logarithmic)], [*(f"{tick:g}" for tick in shown), "None"])
+        axis.minorticks_off()
+    elif logarithmic and len(ticks) <= 8:
+        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.minorticks_off()
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.set_title(title, fontsize=11, loc="left", wrap=True)
     axis.grid(alpha=0.25)
     _legend_beside(axis, table["n"])
     return figure
+
+
+def _place_apart(numbers, logarithmic):
+    """Return a place to the right of all numbers, as far from the last as that is from the one before."""
+    if not numbers:
+        return 1.0
+    last, before = numbers[-1], numbers[-2] if len(numbers) > 1 else None
+    if logarithmic:
+        return last * (last / before if before and before > 0 else 2)
+    return last + (last - before if before is not None else 1)
 
 
 def differences(table, *, ylabel, xlabel, title, guess=None, axis=None):
@@ -183,7 +205,7 @@ def differences(table, *, ylabel, xlabel, title, guess=None, axis=None):
     )
     if guess is not None:
         axis.axhline(guess, color=PALETTE[4], linestyle=":", label=f"your prediction: {guess:+g}")
-    axis.set_xticks(positions, [str(name) for name in table.iloc[:, 0]])
+    axis.set_xticks(positions, [str(name) for name in key_values(table, table.columns[0])])
     axis.set(ylabel=ylabel, xlabel=xlabel)
     axis.set_title(title, fontsize=11, loc="left", wrap=True)
     axis.grid(alpha=0.25, axis="y")
@@ -310,7 +332,7 @@ def panels(table, *, x, order, names, xlabel, ylabel, title, levels=None, column
     -------
     matplotlib.figure.Figure
     """
-    titles = list(dict.fromkeys(table["panel"]))
+    titles = list(dict.fromkeys(key_values(table, "panel")))
     rows = -(-len(titles) // columns)
     figure, axes = plt.subplots(
         rows, columns, figsize=(3.4 * columns, 2.2 * rows + 0.9), squeeze=False, sharex=True, layout="constrained"
@@ -318,8 +340,9 @@ def panels(table, *, x, order, names, xlabel, ylabel, title, levels=None, column
     positions = {name: number for number, name in enumerate(order)}
     for axis, panel in zip(axes.flat, titles, strict=False):
         for number, line in enumerate(names):
-            part = table[(table["panel"] == panel) & (table["line"] == line)]
-            part = part.assign(position=part[x].map(positions)).sort_values("position")
+            part = table[rows_where(table, "panel", panel) & rows_where(table, "line", line)]
+            part = part.assign(position=[positions.get(value, np.nan) for value in key_values(part, x)])
+            part = part.sort_values("position")
             style = {"color": PALETTE[number], "marker": MARKERS[number], "markersize": 4}
             axis.plot(part["position"], part["mean"], label=names[line], **style)
             axis.fill_between(
@@ -328,10 +351,10 @@ def panels(table, *, x, order, names, xlabel, ylabel, title, levels=None, column
         for number, (name, heights) in enumerate((levels or {}).items()):
             style = {"color": "black", "linestyle": ("--", ":")[number % 2], "linewidth": 1}
             axis.axhline(heights[panel], label=name, **style)
-        axis.set_title(panel, fontsize=10, loc="left")
+        axis.set_title(str(panel), fontsize=10, loc="left")
         axis.set_ylim(0, 100)
         axis.grid(alpha=0.25)
-        axis.set_xticks(range(len(order)), order, rotation=90, fontsize=8)
+        axis.set_xticks(range(len(order)), list(map(str, order)), rotation=90, fontsize=8)
         axis.tick_params(axis="x", labelbottom=True)
     for axis in axes.flat[len(titles) :]:
         axis.set_axis_off()
@@ -368,19 +391,20 @@ def dots(table, *, row, names, xlabel, title, marks=None):
     -------
     matplotlib.figure.Figure
     """
-    rows = list(dict.fromkeys(table[row]))
+    rows = list(dict.fromkeys(key_values(table, row)))
     figure, axis = plt.subplots(figsize=(9, 0.42 * len(rows) + 1.2), layout="constrained")
     heights = {name: number for number, name in enumerate(rows)}
     shifts = np.linspace(-0.2, 0.2, len(names))
     for number, (arm, name) in enumerate(names.items()):
-        part = table[table["arm"] == arm]
+        part = table[rows_where(table, "arm", arm)]
         style = {"color": PALETTE[number], "fmt": MARKERS[number], "markersize": 5, "capsize": 3, "label": name}
         spread = [part["mean"] - part["low"], part["high"] - part["mean"]]
-        axis.errorbar(part["mean"], part[row].map(heights) + shifts[number], xerr=spread, **style)
+        places = [heights[value] + shifts[number] for value in key_values(part, row)]
+        axis.errorbar(part["mean"], places, xerr=spread, **style)
     if marks is not None:
         places = [heights[name] for name in rows]
         axis.plot([marks[name] for name in rows], places, "|", color="black", markersize=16, label="chance")
-    axis.set_yticks(range(len(rows)), rows)
+    axis.set_yticks(range(len(rows)), list(map(str, rows)))
     axis.invert_yaxis()
     axis.set_xlabel(xlabel)
     axis.set_title(title, fontsize=11, loc="left", wrap=True)

@@ -117,7 +117,7 @@ def main(arguments=None):
         print(f"{name}: {known[name]}")
         runs = run_study(name, n_jobs=options.jobs)
         keys = [key for key in ("route", "arm", "budget") if key in runs]
-        print(runs.groupby(keys, sort=False)["score"].mean().unstack().round(1).to_string())
+        print(runs.groupby(keys, sort=False, dropna=False)["score"].mean().unstack().round(1).to_string())
     if all((data_folder() / f"results/{name}.csv").exists() for name in ("emoji_labels", "street_labels")):
         overview()
     print("Now list the new files: python data/build/checksums.py")

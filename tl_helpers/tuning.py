@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from tl_helpers.grid import run_grid
+from tl_helpers.keys import group_rows
 
 LADDER = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 RATES = LADDER[2:7]
@@ -76,6 +79,11 @@ def tune(study, *, path, n_jobs):
         All rates that were tried.
     at_edge : list of str
         Those whose choice is the smallest or the largest rate that they were offered.
+
+    Raises
+    ------
+    FloatingPointError
+        If an arm has, at some budget, no rate at which every score is a finite number.
     """
     offers = {arm: list(study.rates) for arm in study.tuned}
     rates, at_edge, wider = {}, [], offers
@@ -83,11 +91,7 @@ def tune(study, *, path, n_jobs):
         arms = [f"{arm} @ {rate:g}" for arm, offer in offers.items() for rate in offer]
         settings = {"path": path, "n_jobs": n_jobs, "experiment": study.function}
         runs = _run_arms(study, tuning_run, arms, study.tuning_seeds, **settings)
-        scores = {}
-        for (arm, budget), score in runs.groupby(["arm", "budget"])["score"].mean().items():
-            arm, rate = arm.rsplit(" @ ", 1)
-            scores.setdefault((arm, budget), {})[float(rate)] = score
-        best = {key: max(by_rate, key=by_rate.get) for key, by_rate in scores.items()}
+        best = _best_rates(runs, study.budgets)
         rates = {f"{arm}/{budget}": rate for (arm, budget), rate in best.items()}
         at_edge = [f"{arm}/{budget}" for (arm, budget), rate in best.items() if rate in _ends(offers[arm])]
         chosen = {arm: [rate for (one, _), rate in best.items() if one == arm] for arm in offers}
@@ -95,6 +99,23 @@ def tune(study, *, path, n_jobs):
         wider = {arm: offer for arm, offer in wider.items() if offer != offers[arm]}
         offers |= wider
     return rates, sorted(set().union(*offers.values())), at_edge
+
+
+def _best_rates(runs, budgets):
+    """Return (arm, budget) → the rate with the best mean score; a rate at which a seed diverged is out."""
+    scores, values = {}, runs["score"].to_numpy(dtype=float, na_value=np.nan)
+    # As the study writes them, since a run looks its rate up by that: a table makes 5.0 of 5 beside 0.5 or None.
+    written = {budget: budget for budget in budgets}
+    for (arm, budget), rows in group_rows(runs, ["arm", "budget"]).items():
+        arm, rate = arm.rsplit(" @ ", 1)
+        by_rate = scores.setdefault((arm, written[budget]), {})
+        if np.isfinite(values[rows]).all():
+            by_rate[float(rate)] = values[rows].mean()
+    hopeless = [f"{arm} at budget {budget}" for (arm, budget), by_rate in scores.items() if not by_rate]
+    if hopeless:
+        raise FloatingPointError(f"Training diverged at every rate tried: {'; '.join(hopeless)}. Offer lower ones.")
+    # Of equals the smaller, whatever the order in which they were tried.
+    return {key: max(sorted(by_rate), key=by_rate.get) for key, by_rate in scores.items()}
 
 
 def _ends(offer):
@@ -146,7 +167,16 @@ def measure(study, rates, *, path, n_jobs):
     -------
     pandas.DataFrame
         One row per run.
+
+    Raises
+    ------
+    ValueError
+        If there is no rate for an arm that is tuned.
     """
+    wanted = [f"{arm}/{budget}" for arm in study.tuned for budget in study.budgets_of(arm)]
+    missing = [key for key in wanted if key not in rates]
+    if missing:
+        raise ValueError(f"There is no learning rate for {', '.join(missing)}: tune the study first.")
     settings = {"path": path, "n_jobs": n_jobs, "experiment": study.function, "rates": rates}
     return _run_arms(study, measured_run, study.arms, study.seeds, **settings)
 

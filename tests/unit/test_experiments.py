@@ -639,7 +639,9 @@ def test_a_score_that_is_no_number_is_named_and_doubted(value, arm):
         paired_difference(frame, "transfer", "scratch")
 
 
-@pytest.mark.parametrize(("left", "words"), [(0, "At budget 20 no pair is left."), (1, "points (one pair) is open to doubt.")])
+@pytest.mark.parametrize(
+    ("left", "words"), [(0, "At budget 20 no pair is left."), (1, "points (one pair) is open to doubt.")]
+)
 def test_a_budget_at_which_all_runs_diverged_is_doubted(left, words):
     frame = study(lambda budget: 6)
     frame.loc[(frame["arm"] == "scratch") & (frame["budget"] == 20) & (frame["seed"] >= left), "score"] = np.nan

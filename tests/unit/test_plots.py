@@ -42,6 +42,36 @@ def test_curves_show_every_arm_with_its_interval_and_n(table):
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("labels", "accuracy (%)")
 
 
+@pytest.mark.parametrize(("logarithmic", "place"), [(True, 40), (False, 30)])
+def test_the_budget_none_stands_apart_at_a_place_with_its_name(table, logarithmic, place):
+    rows = pd.DataFrame({"arm": ["a", "b"], "budget": [None, None], "mean": 80.0, "low": 78.0, "high": 83.0, "n": 10})
+    # As numbers with a gap, and as confidence_interval returns it.
+    for both in (pd.concat([table, rows]), pd.concat([table, rows]).astype({"budget": object})):
+        shuffled = both.sample(frac=1, random_state=1)
+        figure = plots.curves(shuffled, x="budget", xlabel="", ylabel="", title="", logarithmic=logarithmic)
+        axis = figure.axes[0]
+        ticks = dict(zip([text.get_text() for text in axis.get_xticklabels()], axis.get_xticks(), strict=True))
+        assert ticks == {"5": 5, "10": 10, "20": 20, "None": place}
+        first = next(line for line in axis.lines if line.get_label() == "a")
+        assert list(first.get_xdata()) == [5, 10, 20]
+        apart = [line.get_ydata()[0] for line in axis.lines if list(line.get_xdata()) == [place]]
+        assert apart.count(80) == 2 and apart.count(78) == 2 and apart.count(83) == 2
+        assert [text.get_text() for text in axis.get_legend().get_texts()] == list(dict.fromkeys(shuffled["arm"]))
+
+
+def test_an_arm_and_a_row_of_none_are_drawn(table):
+    nameless = table.assign(arm=table["arm"].where(table["arm"] == "a", None))
+    axis = plots.curves(nameless, x="budget", xlabel="", ylabel="", title="").axes[0]
+    assert [line.get_label() for line in axis.lines] == ["a", "None"] and len(axis.lines[1].get_xdata()) == 3
+    gap = table.replace({"budget": {20: None}})
+    axis = plots.dots(gap, row="budget", names={"a": "A"}, xlabel="", title="").axes[0]
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["5", "10", "None"]
+    assert list(axis.lines[0].get_ydata()) == pytest.approx([-0.2, 0.8, 1.8])
+    gains = pd.DataFrame({"budget": [5, None], "n": 10, "difference": 3.0, "low": 1.0, "high": 5.0})
+    axis = plots.differences(gains, xlabel="", ylabel="", title="").axes[0]
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["5", "None"]
+
+
 def test_differences_show_zero_the_intervals_and_the_guess():
     table = pd.DataFrame(
         {"budget": [5, 10], "n": [10, 9], "difference": [3.0, -1.0], "low": [1.0, -4.0], "high": [5.0, 2.0]}

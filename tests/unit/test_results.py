@@ -1,12 +1,15 @@
 """The command that makes the stored results: what it refuses, what it keeps, and that it goes on where it was."""
 
+import functools
 import json
+from concurrent.futures import Future
 
 import pytest
 
-from tl_helpers import results
+from tl_helpers import results, tuning
+from tl_helpers.grid import run_grid
 from tl_helpers.provenance import load_study
-from tl_helpers.tuning import Study
+from tl_helpers.tuning import Study, measure, tune
 
 
 def test_an_unknown_study_is_refused(capsys):
@@ -48,3 +51,38 @@ def test_a_study_is_tuned_measured_and_stored_and_goes_on_where_it_was(study, tm
     # Another sitting may note its environment, but no run is repeated.
     for name, content in logs.items():
         assert (tmp_path / "work" / name).read_bytes().count(b'"arm"') == content.count(b'"arm"')
+
+
+def diverging(arm, budget, seed, *, rate=None, split="test"):
+    """Be best at a rate of 0.003, but for the budget None at 0.001; diverge at 0.01, with one seed only."""
+    best = 1e-3 if budget is None else 3e-3
+    score = 100 if rate == 1e-2 else 50 + (rate == best)
+    return {"score": float("nan" if rate == 1e-2 and seed == 101 else score), "learning_rate": rate}
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    class Inline:
+        def submit(self, function, payload, *task):
+            future = Future()
+            future.set_result(function(payload, *task))
+            return future
+
+    monkeypatch.setattr(tuning, "run_grid", functools.partial(run_grid, client=Inline()))
+
+
+@pytest.mark.parametrize("budgets", [(5, None), (None,), (5, 0.5)])
+def test_every_budget_gets_its_rate_whatever_the_table_makes_of_it(budgets, in_this_process):
+    study = Study(diverging, ("net",), budgets, (0, 1), tuned=("net",), rates=(3e-4, 1e-3, 3e-3, 1e-2))
+    rates, _, at_edge = tune(study, path=None, n_jobs=1)
+    assert rates == {f"net/{budget}": 1e-3 if budget is None else 3e-3 for budget in budgets} and at_edge == []
+    runs = measure(study, rates, path=None, n_jobs=1)
+    assert runs["learning_rate"].tolist() == [1e-3 if budget is None else 3e-3 for budget in budgets for _ in range(2)]
+
+
+def test_a_study_that_diverges_everywhere_or_has_no_rate_is_refused(in_this_process):
+    study = Study(diverging, ("net",), (5, None), (0, 1), tuned=("net",), rates=(1e-2,))
+    with pytest.raises(FloatingPointError, match="net at budget 5; net at budget None"):
+        tune(study, path=None, n_jobs=1)
+    with pytest.raises(ValueError, match="no learning rate for net/None: tune"):
+        measure(study, {"net/5": 1e-3}, path=None, n_jobs=1)
