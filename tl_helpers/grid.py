@@ -18,7 +18,7 @@ from tl_helpers.fingerprint import fingerprint, qualified_name
 from tl_helpers.progress import progress_bar
 from tl_helpers.run_log import SYNC_SECONDS, Memory, RunLog
 from tl_helpers.runs import AXES, MEASURED, pack, plain_value, revive, task_key
-from tl_helpers.workers import Client, Workers
+from tl_helpers.workers import Client, Workers, interrupts_held
 
 # When nothing has succeeded and so many runs have failed, the rest would fail as well.
 HOPELESS = 5
@@ -217,17 +217,19 @@ def _run_all(grid, tasks, workers, log):
         try:
             on_their_way += sum(submit_next() for _ in range(workers.count))
             while on_their_way:
-                # A wait with an end, because on Windows Ctrl-C does not interrupt one without.
-                for task, outcome, content in workers.wait(SYNC_SECONDS):
-                    if outcome == "finished":
-                        log.add(task, content)
-                    else:
-                        failures.append(RunFailure(*task, content[1]))
-                        cause = cause or revive(*content)
-                        bar.set_postfix(failed=len(failures))
-                    bar.update()
-                    on_their_way += submit_next() - 1
-                log.sync()
+                # What has arrived is kept before Ctrl-C is heard. The wait has an end, so that it is heard soon.
+                with interrupts_held():
+                    arrived = workers.wait(SYNC_SECONDS)
+                    for task, outcome, content in arrived:
+                        if outcome == "finished":
+                            log.add(task, content)
+                        else:
+                            failures.append(RunFailure(*task, content[1]))
+                            cause = cause or revive(*content)
+                            bar.set_postfix(failed=len(failures))
+                        bar.update()
+                    log.sync()
+                on_their_way += sum(submit_next() - 1 for _ in arrived)
         except KeyboardInterrupt as stop:
             left = len(tasks) - log.added
             stop.add_note(

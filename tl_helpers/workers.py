@@ -173,13 +173,14 @@ class Workers:
                 worker.end(0.5)
         return finished
 
-    def __exit__(self, *problem):
-        for worker in self.busy:
-            worker.kill()
-        for worker in self.idle:
-            worker.connection.close()
-        for worker in [*self.busy, *self.idle]:
-            worker.end(2)
+    def __exit__(self, kind, *problem):
+        with interrupts_held(stopping=kind is not None):
+            for worker in self.busy:
+                worker.kill()
+            for worker in self.idle:
+                worker.connection.close()
+            for worker in [*self.busy, *self.idle]:
+                worker.end(2)
 
 
 @contextlib.contextmanager
@@ -188,11 +189,44 @@ def _interrupts_blocked():
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    from multiprocessing import resource_tracker
+
+    # The first worker needs this helper process; where Python starts it, some versions of Python unblock Ctrl-C again.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def interrupts_held(*, stopping=False):
+    """Let Ctrl-C wait until a block is done that must not be left half-done. A second Ctrl-C does not wait.
+
+    Parameters
+    ----------
+    stopping : bool
+        Whether all ends anyway after the block, so that a Ctrl-C during it has nothing to add.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    held = []
+
+    def hold(number, frame):
+        if held:
+            before(number, frame)
+        held.append(number)
+
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held and not stopping:
+        signal.raise_signal(signal.SIGINT)
 
 
 class WorkerCrash(RuntimeError):
