@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-import re
+import numbers
 import warnings
 import weakref
 
@@ -616,9 +616,12 @@ def _either(some, everything, full, none, mixed):
 def discriminative_optimizer(model, learning_rate, factors, *, optimizer="adam"):
     """Make an optimizer that gives each stage of a model its own learning rate (Howard and Ruder 2018, section 3.2).
 
-    The rate is scaled, not the gradient: under Adam a scaled gradient moves the weights just as far. It trains this
-    model and no other: load a saved model without it (``keras.models.load_model(path, compile=False)``, since Keras
-    saves what a model was compiled with in any case), and make it anew.
+    The rate is scaled, not the gradient: under Adam a scaled gradient moves the weights just as far. All else is as in
+    one optimizer: the gradients of all stages are clipped together, and a change of ``optimizer.learning_rate``, by a
+    callback such as ``keras.callbacks.LearningRateScheduler`` or by hand, changes the rates of all stages in
+    proportion. It trains this model and no other: load a saved model without it
+    (``keras.models.load_model(path, compile=False)``, since Keras saves what a model was compiled with in any case),
+    and make it anew.
 
     Parameters
     ----------
@@ -630,44 +633,103 @@ def discriminative_optimizer(model, learning_rate, factors, *, optimizer="adam")
         divides the rate once more for each stage away from the output, by the stages that the layers' names suggest:
         2.6 gives 1, .385, .148, .057, ….
     optimizer : str or keras.optimizers.Optimizer
-        Kind of the optimizer; from an optimizer its settings are taken.
+        Kind of the optimizer; from an optimizer its settings are taken, and what it excludes from weight decay.
 
     Returns
     -------
     keras.optimizers.Optimizer
-        ``keras.optimizers.MultiOptimizer`` from Keras 3.15, otherwise one of the kit's own that does the same.
+        Of a class derived from that of `optimizer`.
 
     Raises
     ------
     ValueError
-        If a stage matches no layer with weights, two stages match one layer, or a factor is not above 0.
+        If a stage matches no layer with weights, two stages match one layer, a factor is not above 0, or the optimizer
+        only hands its work on to others. Also in its first update, if that is of another model.
     """
     import keras
 
     factor_of = _factor_by_layer(model, factors)
     template = keras.optimizers.get(optimizer)
-    optimizers = {
-        factor: type(template).from_config(template.get_config() | {"learning_rate": _scaled(learning_rate, factor)})
-        for factor in {1.0, *factor_of.values()}
-    }
-    path_of = {}
+    kind = getattr(type(template), "without_factors", type(template))
+    if kind.update_step is keras.optimizers.Optimizer.update_step:
+        raise ValueError(
+            f"{kind.__name__} hands its updates on to other optimizers, so it has no learning rate to scale. Give the "
+            f"optimizer that does the work, such as keras.optimizers.Adam(); `compile` scales the loss by itself where "
+            f"a model needs that."
+        )
+    factor_by_variable = [(weight, 1.0) for weight in model.variables]
     for layer, factor in factor_of.items():
-        for weight in layer.weights:
-            path_of[weight.path] = factor
-    for layer in leaves_of(model):
-        for weight in layer.weights:
-            if path_of.get(weight.path, 1.0) != factor_of.get(layer, 1.0):
+        factor_by_variable += [(weight, factor) for weight in layer.variables]
+    rate = float(learning_rate) if isinstance(learning_rate, numbers.Real) else learning_rate
+    made = _with_factors(kind, factor_by_variable, model.name).from_config(
+        template.get_config() | {"learning_rate": rate}
+    )
+    for name in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
+        if hasattr(template, name):  # no setting, so that `get_config` does not give it
+            setattr(made, name, getattr(template, name))
+    return made
+
+
+def _with_factors(kind, factor_by_variable, model_name):
+    """Derive a kind of optimizer that multiplies the learning rate of each variable by a factor.
+
+    Parameters
+    ----------
+    kind : type
+        Subclass of ``keras.optimizers.Optimizer``.
+    factor_by_variable : list of (keras.Variable, float)
+        Of a variable's pairs the last counts.
+    model_name : str
+
+    Returns
+    -------
+    type
+    """
+    # With the variables themselves, so that no other one ever gets the identity of one of them.
+    factor_of = {id(variable): (factor, variable) for variable, factor in factor_by_variable}
+
+    class Discriminative(kind):
+        without_factors = kind
+        _scale = 1.0
+
+        def build(self, variables):
+            unknown = [variable.path for variable in variables if id(variable) not in factor_of]
+            if unknown:
                 raise ValueError(
-                    f"Two weights are called {weight.path!r}, in stages with different factors, so Keras cannot tell "
-                    f"them apart. Give the layers of {model.name!r} different names."
+                    f"This optimizer has the learning rates of {model_name!r} as it was when the optimizer was made; "
+                    f"it knows none for {unknown[0]!r}. Make another with discriminative_optimizer."
                 )
-    if hasattr(keras.optimizers, "MultiOptimizer"):
-        patterns = {
-            "|".join(re.escape(path) for path in path_of if path_of[path] == factor): optimizers[factor]
-            for factor in dict.fromkeys(path_of.values())
-        }
-        return keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(optimizers[1.0], patterns))
-    return grouped_optimizer(optimizers, path_of)
+            super().build(variables)
+
+        def _factor(self, variable):
+            return factor_of[id(self._trainable_variables[self._get_variable_index(variable)])][0]
+
+        def update_step(self, gradient, variable, learning_rate):
+            super().update_step(gradient, variable, learning_rate * self._factor(variable))
+
+        def _apply_weight_decay(self, variables):
+            # It shrinks weights by a share of the learning rate, and takes that from the optimizer itself.
+            for variable in variables:
+                self._scale = self._factor(variable)
+                super()._apply_weight_decay([variable])
+                self._scale = 1.0
+
+        def _get_current_learning_rate(self):
+            rate = super()._get_current_learning_rate()
+            return rate if self._scale == 1 else rate * self._scale
+
+        def get_config(self):
+            # Keras shows this when it cannot load the optimizer with a model.
+            hint = "keras.models.load_model(path, compile=False), then discriminative_optimizer"
+            return {**super().get_config(), "load_with": hint}
+
+        @classmethod
+        def from_config(cls, config, custom_objects=None):
+            settings = {name: value for name, value in config.items() if name != "load_with"}
+            return super().from_config(settings, custom_objects)
+
+    Discriminative.__name__ = Discriminative.__qualname__ = f"Discriminative{kind.__name__}"
+    return Discriminative
 
 
 def _factor_by_layer(model, factors):
@@ -698,59 +760,3 @@ def _leaves(layer):
     if isinstance(layer, keras.Model):
         return leaves_of(layer)
     return [layer] if isinstance(layer, keras.Layer) else []
-
-
-def _scaled(learning_rate, factor):
-    """Multiply a learning rate, or all the rates that a schedule goes through, by a factor."""
-    import keras
-
-    if not isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule):
-        return learning_rate * factor
-    config = learning_rate.get_config()
-    rates = [name for name in ("initial_learning_rate", "end_learning_rate", "warmup_target") if config.get(name)]
-    if not rates:
-        raise ValueError(f"A schedule of kind {type(learning_rate).__name__} cannot be scaled; give a number instead.")
-    return type(learning_rate).from_config(config | {name: config[name] * factor for name in rates})
-
-
-def grouped_optimizer(optimizers, factor_by_path):
-    """Make what :func:`discriminative_optimizer` gives where Keras has no ``MultiOptimizer`` (before 3.15).
-
-    Parameters
-    ----------
-    optimizers : dict of float to keras.optimizers.Optimizer
-        Factor → optimizer; 1.0 is for weights without a factor.
-    factor_by_path : dict of str to float
-        ``variable.path`` → factor.
-
-    Returns
-    -------
-    keras.optimizers.Optimizer
-    """
-    import keras
-
-    class GroupedOptimizer(keras.optimizers.Optimizer):
-        def __init__(self):
-            super().__init__(learning_rate=0.0, name="grouped_optimizer")
-            self.optimizers = list(optimizers.values())
-
-        def _groups(self, variables, values):
-            groups = {}
-            for variable, value in zip(variables, values, strict=True):
-                groups.setdefault(factor_by_path.get(variable.path, 1.0), []).append((variable, value))
-            return [(optimizers[factor], *map(list, zip(*pairs, strict=True))) for factor, pairs in groups.items()]
-
-        def build(self, variables):
-            if not self.built:
-                for optimizer, members, _ in self._groups(variables, variables):
-                    optimizer.build(members)
-                super().build(variables)
-
-        def apply(self, grads, trainable_variables=None):
-            variables = self._trainable_variables if trainable_variables is None else list(trainable_variables)
-            self.build(variables)
-            for optimizer, members, gradients in self._groups(variables, grads):
-                optimizer.apply(gradients, members)
-            self._iterations.assign_add(1)
-
-    return GroupedOptimizer()
