@@ -15,7 +15,7 @@ import numpy as np
 from keras import layers, ops
 
 from tl_helpers.loop import draw_batches, resolve_loss, run_updates
-from tl_helpers.training import check_data
+from tl_helpers.training_data import LARGEST, check_data, check_finite
 from tl_helpers.weights import seed_random_layers
 
 # ---------------------------------------------------------------- features
@@ -36,6 +36,11 @@ def standardise(features, like=None):
     numpy.ndarray
         ``(n, d)``. A feature that is constant in `like` is only shifted.
 
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit each other, or a number is not finite.
+
     Notes
     -----
     Per-domain standardisation is nothing but this, once with the source's statistics and once with the target's::
@@ -45,6 +50,9 @@ def standardise(features, like=None):
     """
     from sklearn.preprocessing import StandardScaler
 
+    for name, array in (("features", features), ("like", like)):
+        if array is not None:
+            check_finite(np.asarray(array), name)
     return StandardScaler().fit(features if like is None else like).transform(features)
 
 
@@ -69,7 +77,7 @@ def coral(source, target, *, ridge=1.0):
     Raises
     ------
     ValueError
-        If the arrays do not fit each other, or a covariance cannot be inverted.
+        If the arrays do not fit each other or are not finite, or a covariance cannot be inverted.
     """
     source, target = np.asarray(source, "float64"), np.asarray(target, "float64")
     if source.ndim != 2 or target.ndim != 2 or source.shape[1] != target.shape[1] or min(len(source), len(target)) < 2:
@@ -77,6 +85,8 @@ def coral(source, target, *, ridge=1.0):
             f"source and target must be (n, d) and (m, d), at least two rows each; they are {source.shape} and "
             f"{target.shape}."
         )
+    check_finite(source, "source")
+    check_finite(target, "target")
     diagonal = ridge * np.eye(source.shape[1])
     whiten = _power(np.cov(source, rowvar=False) + diagonal, -0.5)
     colour = _power(np.cov(target, rowvar=False) + diagonal, 0.5)
@@ -287,6 +297,7 @@ def _fit(model, source, target, gap, others, *, features, learning_rate, updates
             f"source and target must hold at least two images each, of one shape; they are {x.shape} and "
             f"{unlabelled.shape}."
         )
+    check_finite(unlabelled, "target", largest=LARGEST)
     size = min(batch_size, len(x), len(unlabelled))
     rows = [draw_batches(len(part), updates, size, [seed, number]) for number, part in enumerate([x, unlabelled])]
     rows = np.stack([rows[0], len(x) + rows[1]], axis=1)

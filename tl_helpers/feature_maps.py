@@ -9,6 +9,7 @@ import numpy as np
 from tl_helpers.features import run_once
 from tl_helpers.graph import nodes_of
 from tl_helpers.loop import make_forward
+from tl_helpers.training_data import LARGEST, check_finite
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,7 @@ def activation_maps(backbone, x):
 
     maps = _stage_outputs(backbone)
     model = keras.Model(backbone.model.inputs, list(maps.values()))
+    check_finite(np.asarray(x), "x", largest=LARGEST)
     results = model.predict(x, batch_size=16, verbose=0)
     return dict(zip(maps, results, strict=True))
 
@@ -155,6 +157,7 @@ def find_peaks(backbone, x, *, batch_size=32):
     """
     import keras
 
+    check_finite(np.asarray(x), "x", largest=LARGEST)
     fields = receptive_fields(backbone)
     parts, corners = [], {}
     for stage, maps in _stage_outputs(backbone).items():

@@ -12,6 +12,7 @@ import numpy as np
 from tl_helpers.files import atomic_path
 from tl_helpers.graph import describe, layers_in
 from tl_helpers.loop import make_forward
+from tl_helpers.training_data import LARGEST, check_finite
 
 
 def extract_features(backbone, x, *, stage=None, batch_size=32, cache=None):
@@ -39,7 +40,7 @@ def extract_features(backbone, x, *, stage=None, batch_size=32, cache=None):
     Raises
     ------
     ValueError
-        If the backbone has no such stage.
+        If the backbone has no such stage, or an image holds a number that is not finite.
     """
     import keras
 
@@ -74,10 +75,16 @@ def run_once(model, x, *, batch_size, training=False, cache=None, forward=None):
     -------
     numpy.ndarray
         ``(n, …)``, read-only.
+
+    Raises
+    ------
+    ValueError
+        If there are no inputs, or one holds a number that is not finite.
     """
     x = np.asarray(x)
     if len(x) == 0:
         raise ValueError("There are no inputs to run the network on.")
+    check_finite(x, "x", largest=LARGEST)
     key = None if cache is None else _key(model, x, batch_size, training)
     outputs = None
     if isinstance(cache, dict):
@@ -159,7 +166,7 @@ def probe(features, y, *, C=0.05, seed=0):
     Raises
     ------
     ValueError
-        If features and labels do not fit each other, or there is only one class.
+        If features and labels do not fit each other or are not finite, or there is only one class.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -168,6 +175,8 @@ def probe(features, y, *, C=0.05, seed=0):
     features, y = np.asarray(features), np.asarray(y)
     if features.ndim != 2 or y.shape != (len(features),):
         raise ValueError(f"features must be (n, d) and y (n,); they are {features.shape} and {y.shape}.")
+    check_finite(features, "features")
+    check_finite(y, "y")
     if len(np.unique(y)) < 2:
         raise ValueError("All labels are the same: a classifier needs examples of at least two classes.")
     return make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=1000, random_state=seed)).fit(features, y)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from tl_helpers.training_data import check_finite
+
 
 def adjust_to_prior(probabilities, source_prior, target_prior):
     """Correct a classifier's probabilities for other class shares (Saerens, Latinne and Decaestecker 2002, eq. 2.4).
@@ -25,12 +27,13 @@ def adjust_to_prior(probabilities, source_prior, target_prior):
     Raises
     ------
     ValueError
-        If a prior does not fit the probabilities, or the source lacks a class.
+        If a prior does not fit the probabilities, a number is not finite, or the source lacks a class.
     """
     probabilities = np.asarray(probabilities, dtype="float64")
     source_prior, target_prior = (np.asarray(prior, dtype="float64") for prior in (source_prior, target_prior))
+    check_finite(probabilities, "probabilities")
     for name, prior in [("source_prior", source_prior), ("target_prior", target_prior)]:
-        if prior.shape != probabilities.shape[1:] or abs(prior.sum() - 1) > 1e-6 or prior.min() < 0:
+        if prior.shape != probabilities.shape[1:] or not abs(prior.sum() - 1) <= 1e-6 or not prior.min() >= 0:
             raise ValueError(f"{name} must hold {probabilities.shape[1]} shares that sum to 1, not {prior}.")
     if source_prior.min() == 0:
         raise ValueError("source_prior has a class with share 0: the classifier cannot have learned it.")

@@ -16,6 +16,7 @@ from scipy.special import softmax
 from tl_helpers import efficientnet_lite, online_backbones
 from tl_helpers.datasets import STREET_LABELS
 from tl_helpers.files import read_arrays, read_table
+from tl_helpers.training_data import LARGEST, check_finite
 
 if TYPE_CHECKING:
     import keras
@@ -253,13 +254,14 @@ def top_predictions(model, image, k=5):
     Raises
     ------
     ValueError
-        If the image has another shape than the model's input.
+        If the image has another shape than the model's input, or holds a number that is not finite.
     """
     import pandas
 
     expected = tuple(model.input.shape[1:])
     if np.shape(image) != expected:
         raise ValueError(f"The model takes one image of shape {expected}; this array has shape {np.shape(image)}.")
+    check_finite(np.asarray(image), "image", largest=LARGEST)
     probabilities = softmax(model.predict(np.asarray(image)[None], verbose=0)[0].astype("float64"))
     best = probabilities.argsort()[::-1][:k]
     names = imagenet_class_names()

@@ -26,7 +26,8 @@ from tl_helpers.models import (
     mask_iou,
     mask_loss,
 )
-from tl_helpers.training import accuracy, check_data
+from tl_helpers.training import accuracy
+from tl_helpers.training_data import check_data
 from tl_helpers.weights import seed_random_layers
 
 TASKS = ("class", "box", "mask")

@@ -9,7 +9,8 @@ import numpy as np
 
 from tl_helpers.freezing import is_stale
 from tl_helpers.loop import draw_batches, make_steps, resolve_loss
-from tl_helpers.training import check_data, fit_transfer
+from tl_helpers.training import fit_transfer
+from tl_helpers.training_data import check_data
 from tl_helpers.weights import not_finite, put_back, snapshot
 
 if TYPE_CHECKING:

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tl_helpers.training_data import check_finite
+
 
 def cka(x, y, *, debiased=True):
     """Compare two networks' features of the same inputs by linear centred kernel alignment (CKA).
@@ -64,8 +66,7 @@ def _finite(features, name):
         raise ValueError(
             f"{name} must be (n, d), one row per input, not {features.shape}. Feature maps: reshape(len({name}), -1)."
         )
-    if not np.isfinite(features).all():
-        raise ValueError(f"{name} holds values that are not finite (NaN or infinity).")
+    check_finite(features, name)
     return features
 
 

@@ -22,6 +22,7 @@ from tl_helpers.graph import layers_in, leaves_of, stage_of, upstream_of
 from tl_helpers.loop import draw_batches, make_forward, make_steps, resolve_loss, run_steps
 from tl_helpers.prefix import find_cut, split, what_differs
 from tl_helpers.progress import progress_bar
+from tl_helpers.training_data import check_data
 from tl_helpers.weights import draw_new_weights, not_finite, put_back, seed_random_layers, snapshot
 
 if TYPE_CHECKING:
@@ -437,59 +438,6 @@ def _divergence(what, phase):
     return FloatingPointError(
         f"{what}: the learning rate {phase.learning_rate:g} is too high for this model and data. Try a tenth of it."
     )
-
-
-def check_data(data, model, loss, name):
-    """Unpack a data set and check that it fits a model.
-
-    Parameters
-    ----------
-    data : Dataset or tuple of numpy.ndarray
-        ``(x, y)``.
-    model : keras.Model
-    loss : optional
-        None stands for classes, which are checked as well.
-    name : str
-        What to call the data in messages; ``"train"`` must hold every class.
-
-    Returns
-    -------
-    x, y : numpy.ndarray
-
-    Raises
-    ------
-    ValueError
-        If they do not fit.
-    """
-    x, y = data if isinstance(data, tuple) else (data.x, data.y)
-    x, y = np.asarray(x), np.asarray(y)
-    if len(x) != len(y) or len(x) == 0:
-        raise ValueError(f"{name} has {len(x)} inputs and {len(y)} targets; there must be as many, and at least one.")
-    expected = tuple(model.input_shape[1:])
-    if len(expected) != x.ndim - 1 or any(e not in (None, g) for e, g in zip(expected, x.shape[1:], strict=True)):
-        raise ValueError(
-            f"The inputs of {name} have shape {x.shape[1:]}, and {model.name!r} takes {expected}. Resize the images or "
-            f"build the model for their shape."
-        )
-    if loss is not None:
-        return x, y
-    classes = model.output_shape[-1]
-    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer) or y.min() < 0 or y.max() >= classes:
-        raise ValueError(
-            f"The targets of {name} must be integers 0…{classes - 1}, one per input, for a model with {classes} "
-            f"outputs; they are {y.dtype} of shape {y.shape}, {y.min()}…{y.max()}. Pass a loss for other targets."
-        )
-    if name == "train":
-        missing = np.flatnonzero(np.bincount(y, minlength=classes) == 0)
-        names = getattr(data, "label_names", None) or list(range(classes))
-        if len(missing) == classes - 1:
-            raise ValueError(
-                f"Every training example is of class {names[y[0]]!r}: with one class nothing can be learned."
-            )
-        if len(missing):
-            missing = ", ".join(repr(names[label]) for label in missing)
-            raise ValueError(f"No training example of class {missing}. Add some, or give the model fewer outputs.")
-    return x, y
 
 
 def _share_right(output, y):
