@@ -63,12 +63,13 @@ def _parts(array):
 
 def _refuse(array, name, largest):
     """Say how many numbers of an array are not finite, and where the first one is."""
-    count, first = 0, None
-    for number, example in enumerate(array):
-        for part in _parts(example) if np.ndim(example) else [example]:
-            bad = int((~(np.abs(part) <= min(largest, float(np.finfo(array.dtype).max)))).sum())
-            first = number if bad and first is None else first
-            count += bad
+    count, first, step = 0, None, max(1, _CHUNK * len(array) // array.size)
+    for start in range(0, len(array), step):
+        part = array[start : start + step]
+        bad = ~(np.isfinite(part) & (np.abs(part) <= largest))
+        if first is None and bad.any():
+            first = start + int(bad.reshape(len(part), -1).any(axis=1).argmax())
+        count += int(bad.sum())
     axes = tuple(range(1, array.ndim))
     whole = f".all(axis={axes[0] if len(axes) == 1 else axes})" if axes else ""
     beyond = "" if largest == float("inf") else f" or beyond {largest:.1e}"
