@@ -303,7 +303,7 @@ def _fit(model, source, target, gap, others, *, features, learning_rate, updates
     rows = np.stack([rows[0], len(x) + rows[1]], axis=1)
     images, labels = tf.constant(np.concatenate([x, unlabelled])), tf.constant(y)
     both = keras.Model(model.input, [model.output, layers.Flatten()(features)])
-    variables, loss = [*model.trainable_variables, *others], resolve_loss()
+    variables, loss = [*model.trainable_variables, *others], resolve_loss(None, model)
     schedule = keras.optimizers.schedules.PolynomialDecay(learning_rate, updates, end_learning_rate=0.0)
     optimizer = keras.optimizers.Adam(schedule)
     optimizer.build(variables)

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 
+from tl_helpers.losses import default_loss
 from tl_helpers.progress import progress_bar
 from tl_helpers.weights import not_finite, put_back, snapshot
 
@@ -43,29 +44,40 @@ def draw_batches(n, updates, batch_size, seed):
     return rows.reshape(updates, size).astype("int32")
 
 
-def resolve_loss(loss=None):
-    """Turn what Keras accepts as a loss into a function of targets and outputs that returns the batch's mean.
+def resolve_loss(loss=None, model=None):
+    """Turn what Keras accepts as a loss into a function of targets and outputs, as ``compile`` does.
+
+    Shapes such as ``(n,)`` and ``(n, 1)``, number types and names come out as in ``fit``, because Keras does it: the
+    loss is compiled into a model of its own, without layers, so that no penalty on weights is counted here.
 
     Parameters
     ----------
     loss : keras.losses.Loss, str or callable, optional
-        None is cross-entropy of class indices and logits.
+        None is cross-entropy of class indices.
+    model : keras.Model, optional
+        Whose last activation tells whether that cross-entropy takes logits or probabilities; logits without it.
 
     Returns
     -------
     callable
+        From targets, outputs and, optionally, weights ``(n,)`` to the batch's loss.
     """
     import keras
 
-    if loss is None:
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    loss = keras.losses.get(loss)
-    if isinstance(loss, keras.losses.Loss):
-        return loss
-    return lambda target, output: keras.ops.mean(loss(target, output))
+    if loss is None and model is not None:
+        loss = default_loss(model)
+    elif loss is None:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    carrier = keras.Model(name="loss")
+    carrier.compile(optimizer=None, loss=loss, jit_compile=False)
+
+    def compute(target, output, weights=None):
+        return carrier.compute_loss(y=target, y_pred=output, sample_weight=weights)
+
+    return compute
 
 
-def make_steps(model, x, y, loss, optimizer, batch_size):
+def make_steps(model, x, y, loss, optimizer, batch_size, weights=None):
     """Build the function that trains a model on given batches.
 
     Parameters
@@ -79,6 +91,8 @@ def make_steps(model, x, y, loss, optimizer, batch_size):
         A fresh one.
     batch_size : int
         Rows per batch.
+    weights : numpy.ndarray, optional
+        ``(n,)`` or ``(n, 1)``: how much each example counts, as ``sample_weight`` in ``fit``.
 
     Returns
     -------
@@ -90,10 +104,12 @@ def make_steps(model, x, y, loss, optimizer, batch_size):
     variables = model.trainable_variables
     optimizer.build(variables)
     x, y = tf.constant(x), tf.constant(y)
+    weights = None if weights is None else tf.constant(weights)
 
     def update(batch):
+        weight = None if weights is None else tf.gather(weights, batch)
         with tf.GradientTape() as tape:
-            value = loss(tf.gather(y, batch), model(tf.gather(x, batch), training=True))
+            value = loss(tf.gather(y, batch), model(tf.gather(x, batch), training=True), weight)
             for extra in model.losses:
                 value += tf.reduce_sum(extra)
         gradients = tape.gradient(value, [variable.value for variable in variables])

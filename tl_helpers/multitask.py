@@ -16,6 +16,7 @@ import numpy as np
 from keras import layers, ops
 
 from tl_helpers.loop import draw_batches, make_forward, resolve_loss, run_updates
+from tl_helpers.losses import check_loss
 from tl_helpers.models import (
     add_box_head,
     add_mask_head,
@@ -339,11 +340,14 @@ def fit_pcgrad(model, train, losses, *, learning_rate, updates, batch_size=32, s
             "updates and batch_size must be at least 1, seed at least 0, learning_rate above 0, and there must be a "
             f"loss; they are {updates}, {batch_size}, {seed}, {learning_rate} and {losses!r}."
         )
-    x, y = check_data(train, model, losses, "train")
+    x, y = check_data(train, model, losses[0], "train")
+    for loss in losses[1:]:
+        if loss is not None:
+            check_loss(loss, model, y, "train")
     rows = draw_batches(len(x), updates, batch_size, seed)
     random, tasks = np.random.default_rng([seed, 1]), len(losses)
     orders = tf.constant(random.permuted(np.tile(np.arange(tasks), (updates, tasks, 1)), axis=2))
-    x, y, losses = tf.constant(x), tf.constant(y), [resolve_loss(loss) for loss in losses]
+    x, y, losses = tf.constant(x), tf.constant(y), [resolve_loss(loss, model) for loss in losses]
     variables = model.trainable_variables
     values = [variable.value for variable in variables]
     schedule = keras.optimizers.schedules.PolynomialDecay(learning_rate, updates, end_learning_rate=0.0)

@@ -150,7 +150,7 @@ def lr_find(model, train, *, lowest=1e-6, highest=1.0, updates=100, batch_size=3
     model : keras.Model
         Frozen as it shall be trained.
     train : Dataset or tuple of numpy.ndarray
-        ``(x, y)``.
+        ``(x, y)`` or ``(x, y, sample_weight)``.
     lowest, highest : float
         First and last learning rate.
     updates : int
@@ -159,7 +159,7 @@ def lr_find(model, train, *, lowest=1e-6, highest=1.0, updates=100, batch_size=3
     seed : int
         Draws the batches.
     loss : keras.losses.Loss, str or callable, optional
-        Cross-entropy of class indices and logits by default.
+        As for :func:`tl_helpers.training.fit_transfer`.
 
     Returns
     -------
@@ -182,13 +182,14 @@ def lr_find(model, train, *, lowest=1e-6, highest=1.0, updates=100, batch_size=3
         raise ValueError(f"{model.name!r} was frozen or thawed after it had trained. Compile it anew first.")
     if not 0 < lowest < highest or updates < 10:
         raise ValueError(f"lowest must be above 0 and below highest, and updates at least 10; not {lowest}, {highest}.")
-    x, y = check_data(train, model, loss, "train")
+    x, y, *weights = check_data(train, model, loss, "train", weighted=True)
     growth = (highest / lowest) ** (1 / (updates - 1))
     schedule = keras.optimizers.schedules.ExponentialDecay(lowest, decay_steps=1, decay_rate=growth)
     before = snapshot(model)
     try:
         rows = draw_batches(len(x), updates, batch_size, seed)
-        steps = make_steps(model, x, y, resolve_loss(loss), keras.optimizers.Adam(schedule), rows.shape[1])
+        optimizer = keras.optimizers.Adam(schedule)
+        steps = make_steps(model, x, y, resolve_loss(loss, model), optimizer, rows.shape[1], *weights)
         losses = []
         for batch in rows:
             losses.append(float(steps(batch[None])[0]))

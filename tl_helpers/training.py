@@ -20,6 +20,7 @@ from tl_helpers.freezing import (
 )
 from tl_helpers.graph import layers_in, leaves_of, stage_of, upstream_of
 from tl_helpers.loop import draw_batches, make_forward, make_steps, resolve_loss, run_steps
+from tl_helpers.losses import default_loss, measure_loss
 from tl_helpers.prefix import find_cut, split, what_differs
 from tl_helpers.progress import progress_bar
 from tl_helpers.training_data import check_data
@@ -112,6 +113,7 @@ def fit_transfer(
     cache="auto",
     deterministic=False,
     resume=None,
+    class_weight=None,
 ):
     """Train a model in place by a strategy of transfer, with Adam and a learning rate that falls linearly to 0.
 
@@ -125,7 +127,8 @@ def fit_transfer(
     model : keras.Model
         From images as stored to logits, or to whatever `loss` reads. Names of the head's layers start with ``head``.
     train, validation : Dataset or tuple of numpy.ndarray
-        Images and labels ``(x, y)``, both ``(n, …)``.
+        Images and labels ``(x, y)``, both ``(n, …)``, or ``(x, y, sample_weight)`` with how much each example counts.
+        With other losses than the default, targets have the shape of the outputs, or what the loss takes.
     strategy : {"scratch", "linear_probing", "fine_tuning", "lp_ft", "gradual_unfreezing"}
         ``"scratch"``: forget the weights and draw new ones, then train them all, BatchNorm included.
         ``"linear_probing"``: train the head on the frozen rest.
@@ -143,7 +146,8 @@ def fit_transfer(
     seed : int
         Draws the batches, the new weights of ``"scratch"`` and the masks of dropout. At least 0.
     loss : keras.losses.Loss, str or callable, optional
-        Cross-entropy of class indices and logits by default.
+        Anything that ``compile`` takes; it counts as in ``fit``. By default cross-entropy of class indices, with
+        probabilities where the model ends in a softmax and with logits otherwise.
     upto : str, optional
         The last stage to keep frozen to the end, see :func:`tl_helpers.freezing.freeze`. Not for ``"scratch"`` and
         ``"linear_probing"``, which fix it themselves.
@@ -169,6 +173,9 @@ def fit_transfer(
     resume : path-like, optional
         A file that is written after each phase. The same call after an interruption, in a new process too, starts with
         the first unfinished phase and ends with the same weights as an unbroken run.
+    class_weight : dict of int to float, optional
+        How much the training examples of each class count, as in ``fit``: 1 for a class that is not in it. Validation is
+        not weighted by it.
 
     Returns
     -------
@@ -196,10 +203,17 @@ def fit_transfer(
         )
     if weights not in ("last", "best") or (weights == "best" and validation is None):
         raise ValueError("weights must be 'last', or 'best', which needs validation data.")
-    settings = {"factors": factors, "loss": loss, "weights": weights, "cache": cache, "deterministic": deterministic}
+    settings = {
+        "factors": factors,
+        "loss": loss,
+        "weights": weights,
+        "cache": cache,
+        "deterministic": deterministic,
+        "class_weight": class_weight,
+    }
     phases = _plan(model, strategy, learning_rate, head_learning_rate, updates, upto, stages, validations)
-    data = check_data(train, model, loss, "train")
-    held_out = None if validation is None else check_data(validation, model, loss, "validation")
+    data = check_data(train, model, loss, "train", weighted=True, class_weight=class_weight)
+    held_out = None if validation is None else check_data(validation, model, loss, "validation", weighted=True)
 
     ruined = not_finite(model)
     if ruined:
@@ -236,7 +250,7 @@ def fit_transfer(
                 write_checkpoint(resume, key, histories, notes, seconds, snapshot(model))
     freeze_exactly(model, plans[-1] | fixed)
     metrics = ["accuracy"] if loss is None else None
-    compiled_loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True) if loss is None else loss
+    compiled_loss = default_loss(model) if loss is None else loss
     model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=compiled_loss, metrics=metrics)
 
     frames = [pandas.DataFrame({"phase": p.name, **columns}) for p, columns in zip(phases, histories, strict=True)]
@@ -350,8 +364,8 @@ def _run_phase(model, data, held_out, rows, phase, settings, bar):
         _say_beside(bar, "running the frozen part once")
         part, data, held_out, rows, note = _cut_off(model, data, held_out, rows, settings)
         _say_beside(bar, "")
-    loss = resolve_loss(settings["loss"])
-    steps = make_steps(part, *data, loss, optimizer, rows.shape[1])
+    loss, reduction = resolve_loss(settings["loss"], model), getattr(settings["loss"], "reduction", "mean")
+    steps = make_steps(part, *data[:2], loss, optimizer, rows.shape[1], *data[2:])
     forward = make_forward(part) if held_out else None
     stops = np.unique(np.linspace(0, len(rows), phase.validations + 1).round().astype(int)[1:])
     columns = {name: np.full(len(rows), np.nan) for name in ("loss", "validation_loss", "validation_accuracy")}
@@ -368,7 +382,7 @@ def _run_phase(model, data, held_out, rows, phase, settings, bar):
             raise _divergence(f"{ruined[0]!r} held NaN or infinite weights at update {done}", phase)
         if held_out and done in stops:
             output = forward(held_out[0], _validation_batch(held_out))
-            value = float(loss(held_out[1], output))
+            value = measure_loss(loss, held_out[1], output, *held_out[2:], reduction=reduction)
             if not np.isfinite(value):
                 raise _divergence(f"The validation loss stopped being a finite number at update {done}", phase)
             right = _share_right(output, held_out[1]) if settings["loss"] is None else np.nan
@@ -406,11 +420,11 @@ def _cut_off(model, data, held_out, rows, settings):
         # Still layers of the kinds that are known do the same in training and in use, so one function serves for both.
         same = {"training": True, "forward": forward} if cut.exact else {}
         size = _validation_batch(held_out)
-        held_out = run_once(prefix, held_out[0], batch_size=size, cache=kept, **same), held_out[1]
+        held_out = run_once(prefix, held_out[0], batch_size=size, cache=kept, **same), *held_out[1:]
     exact = cut.exact and _same_in_every_place(forward, data[0][used[: 2 * rows.shape[1]]], x, rows.shape[1])
     equal = "bit for bit where it was tried" if exact else "to about 1e-5"
     note = f"The frozen part, up to {cut.layer!r}, was run once; the weights equal those of running it always, {equal}."
-    return suffix, (x, data[1][used]), held_out, new_rows, (True, note)
+    return suffix, (x, *(part[used] for part in data[1:])), held_out, new_rows, (True, note)
 
 
 def _same_in_every_place(forward, images, outputs, batch_size):
