@@ -15,7 +15,8 @@ import numpy as np
 from keras import layers, ops
 
 from tl_helpers.loop import draw_batches, resolve_loss, run_updates
-from tl_helpers.training_data import LARGEST, check_data, check_finite
+from tl_helpers.reading import as_array
+from tl_helpers.training_data import check_data, check_finite, check_inputs, check_numbers
 from tl_helpers.weights import seed_random_layers
 
 # ---------------------------------------------------------------- features
@@ -285,19 +286,21 @@ def _fit(model, source, target, gap, others, *, features, learning_rate, updates
     """Train a classifier on the source, with a second loss, of source features, target features and progress."""
     import tensorflow as tf
 
+    whole = {"updates": updates, "batch_size": batch_size, "seed": seed}
+    check_numbers(whole=whole, rates={"learning_rate": learning_rate})
     if updates < 1 or batch_size < 2 or seed < 0 or not learning_rate > 0:
         raise ValueError(
             "updates must be at least 1, batch_size at least 2, seed at least 0, learning_rate above 0; they are "
             f"{updates}, {batch_size}, {seed} and {learning_rate}."
         )
     x, y = check_data(source, model, None, "source")
-    unlabelled = np.asarray(getattr(target, "x", target))
+    unlabelled = as_array(getattr(target, "x", target), "target")
     if unlabelled.shape[1:] != x.shape[1:] or min(len(x), len(unlabelled)) < 2:
         raise ValueError(
             f"source and target must hold at least two images each, of one shape; they are {x.shape} and "
             f"{unlabelled.shape}."
         )
-    check_finite(unlabelled, "target", largest=LARGEST)
+    check_inputs(unlabelled, model, "target")
     size = min(batch_size, len(x), len(unlabelled))
     rows = [draw_batches(len(part), updates, size, [seed, number]) for number, part in enumerate([x, unlabelled])]
     rows = np.stack([rows[0], len(x) + rows[1]], axis=1)

@@ -9,7 +9,7 @@ import numpy as np
 from tl_helpers.features import run_once
 from tl_helpers.graph import nodes_of
 from tl_helpers.loop import make_forward
-from tl_helpers.training_data import LARGEST, check_finite
+from tl_helpers.training_data import check_inputs
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,7 @@ def stage_features(backbone, x, *, batch_size=32, cache=None):
     maps = _stage_outputs(backbone)
     averages = [keras.ops.mean(each, axis=(1, 2)) for each in maps.values()]
     model = keras.Model(backbone.model.inputs, keras.ops.concatenate(averages, axis=1))
+    x = check_inputs(x, backbone.model, "x")
     together = run_once(model, x, batch_size=batch_size, cache=cache)
     ends = np.cumsum([each.shape[-1] for each in maps.values()])
     return dict(zip(maps, np.split(together, ends[:-1], axis=1), strict=True))
@@ -136,7 +137,7 @@ def activation_maps(backbone, x):
 
     maps = _stage_outputs(backbone)
     model = keras.Model(backbone.model.inputs, list(maps.values()))
-    check_finite(np.asarray(x), "x", largest=LARGEST)
+    x = check_inputs(x, backbone.model, "x")
     results = model.predict(x, batch_size=16, verbose=0)
     return dict(zip(maps, results, strict=True))
 
@@ -157,7 +158,7 @@ def find_peaks(backbone, x, *, batch_size=32):
     """
     import keras
 
-    check_finite(np.asarray(x), "x", largest=LARGEST)
+    x = check_inputs(x, backbone.model, "x")
     fields = receptive_fields(backbone)
     parts, corners = [], {}
     for stage, maps in _stage_outputs(backbone).items():

@@ -6,6 +6,7 @@ budgets are names of targets. Features are computed once per process.
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 from pathlib import Path
 
@@ -593,7 +594,9 @@ def prepared_features(preparation):
     from tl_helpers.features import extract_features
 
     x = PREPARATIONS[preparation](pictures_of("noto").x)
-    return extract_features(backbone_with("imagenet"), np.ascontiguousarray(x), cache=_kept())
+    with warnings.catch_warnings():  # that the pictures are wrongly prepared is what is studied
+        warnings.filterwarnings("ignore", message=".*expects pixel values 0…255")
+        return extract_features(backbone_with("imagenet"), np.ascontiguousarray(x), cache=_kept())
 
 
 def wrong_preprocessing(arm, budget, seed, *, rate=None, split="test"):

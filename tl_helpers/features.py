@@ -12,7 +12,7 @@ import numpy as np
 from tl_helpers.files import atomic_path
 from tl_helpers.graph import describe, layers_in
 from tl_helpers.loop import make_forward
-from tl_helpers.training_data import LARGEST, check_finite
+from tl_helpers.training_data import LARGEST, check_finite, check_inputs
 
 
 def extract_features(backbone, x, *, stage=None, batch_size=32, cache=None):
@@ -40,7 +40,8 @@ def extract_features(backbone, x, *, stage=None, batch_size=32, cache=None):
     Raises
     ------
     ValueError
-        If the backbone has no such stage, or an image holds a number that is not finite.
+        If the backbone has no such stage, or the images do not fit it or hold a number that is not finite. A range of
+        pixel values that the backbone does not expect is a warning.
     """
     import keras
 
@@ -48,6 +49,7 @@ def extract_features(backbone, x, *, stage=None, batch_size=32, cache=None):
     if stage is not None:
         last = getattr(backbone, "stages", {}).get(stage, stage)
         model = keras.Model(model.inputs, layers_in(model, last)[-1].output)
+    x = check_inputs(x, model, "x") if len(x) else x
     features = model.output
     if len(features.shape) > 2:
         features = keras.ops.mean(features, axis=tuple(range(1, len(features.shape) - 1)))

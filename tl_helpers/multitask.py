@@ -28,7 +28,7 @@ from tl_helpers.models import (
     mask_loss,
 )
 from tl_helpers.training import accuracy
-from tl_helpers.training_data import check_data
+from tl_helpers.training_data import check_data, check_numbers
 from tl_helpers.weights import seed_random_layers
 
 TASKS = ("class", "box", "mask")
@@ -335,6 +335,8 @@ def fit_pcgrad(model, train, losses, *, learning_rate, updates, batch_size=32, s
     """
     import tensorflow as tf
 
+    whole = {"updates": updates, "batch_size": batch_size, "seed": seed}
+    check_numbers(whole=whole, rates={"learning_rate": learning_rate})
     if updates < 1 or batch_size < 1 or seed < 0 or not learning_rate > 0 or not losses:
         raise ValueError(
             "updates and batch_size must be at least 1, seed at least 0, learning_rate above 0, and there must be a "

@@ -9,8 +9,9 @@ import numpy as np
 
 from tl_helpers.freezing import is_stale
 from tl_helpers.loop import draw_batches, make_steps, resolve_loss
+from tl_helpers.reading import input_shape_of, read_once
 from tl_helpers.training import fit_transfer
-from tl_helpers.training_data import check_data
+from tl_helpers.training_data import check_data, check_label_names, check_numbers
 from tl_helpers.weights import not_finite, put_back, snapshot
 
 if TYPE_CHECKING:
@@ -81,6 +82,9 @@ def tune_learning_rate(make_model, train, validation, *, strategy, rates, update
     rates, seeds = sorted(set(rates)), list(seeds)
     if not rates or not seeds:
         raise ValueError("tune_learning_rate needs at least one rate and one seed.")
+    check_numbers(rates={"rates": rate for rate in rates})
+    check_label_names(train, validation)
+    held_out = validation
     settings = {"strategy": strategy, "updates": updates, "validations": 1, "cache": {}} | settings
     rows, last_error = [], None
     for rate in rates:
@@ -88,7 +92,9 @@ def tune_learning_rate(make_model, train, validation, *, strategy, rates, update
             row = {"learning_rate": rate, "seed": seed, "score": np.nan, "validation_loss": np.nan}
             rows.append(row)
             try:
-                fit = fit_transfer(make_model(seed), train, validation, learning_rate=rate, seed=seed, **settings)
+                model = make_model(seed)
+                train, held_out = read_once(train, model, "train"), read_once(held_out, model, "validation")
+                fit = fit_transfer(model, train, held_out, learning_rate=rate, seed=seed, **settings)
             except FloatingPointError as error:
                 last_error = error
                 continue
@@ -176,6 +182,10 @@ def lr_find(model, train, *, lowest=1e-6, highest=1.0, updates=100, batch_size=3
     import keras
     import pandas
 
+    input_shape_of(model)
+    check_numbers(
+        whole={"updates": updates, "batch_size": batch_size, "seed": seed}, rates={"lowest": lowest, "highest": highest}
+    )
     if not model.trainable_variables:
         raise ValueError(f"Everything in {model.name!r} is frozen: there is no learning rate to find.")
     if is_stale(model):

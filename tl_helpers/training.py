@@ -23,7 +23,8 @@ from tl_helpers.loop import draw_batches, make_forward, make_steps, resolve_loss
 from tl_helpers.losses import default_loss, measure_loss
 from tl_helpers.prefix import find_cut, split, what_differs
 from tl_helpers.progress import progress_bar
-from tl_helpers.training_data import check_data
+from tl_helpers.reading import input_shape_of, label_names_of
+from tl_helpers.training_data import check_data, check_label_names, check_numbers
 from tl_helpers.weights import draw_new_weights, not_finite, put_back, seed_random_layers, snapshot
 
 if TYPE_CHECKING:
@@ -126,9 +127,10 @@ def fit_transfer(
     ----------
     model : keras.Model
         From images as stored to logits, or to whatever `loss` reads. Names of the head's layers start with ``head``.
-    train, validation : Dataset or tuple of numpy.ndarray
+    train, validation : Dataset, tuple of numpy.ndarray, tf.data.Dataset or keras.utils.PyDataset
         Images and labels ``(x, y)``, both ``(n, …)``, or ``(x, y, sample_weight)`` with how much each example counts.
         With other losses than the default, targets have the shape of the outputs, or what the loss takes.
+        A ``tf.data.Dataset`` or ``PyDataset``, of batches or examples, is read once, into at most 2 GiB of memory.
     strategy : {"scratch", "linear_probing", "fine_tuning", "lp_ft", "gradual_unfreezing"}
         ``"scratch"``: forget the weights and draw new ones, then train them all, BatchNorm included.
         ``"linear_probing"``: train the head on the frozen rest.
@@ -195,7 +197,10 @@ def fit_transfer(
         raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, not {strategy!r}.")
     if (upto is not None or factors is not None) and strategy in ("scratch", "linear_probing"):
         raise ValueError(f"upto and factors are for fine-tuning; strategy {strategy!r} fixes by itself what moves.")
+    input_shape_of(model)
     rates = [learning_rate] if head_learning_rate is None else [learning_rate, head_learning_rate]
+    whole = {"updates": updates, "batch_size": batch_size, "seed": seed, "validations": validations}
+    check_numbers(whole=whole, rates=dict(zip(("learning_rate", "head_learning_rate"), rates, strict=False)))
     if batch_size < 1 or validations < 1 or seed < 0 or not all(rate > 0 for rate in rates):
         raise ValueError(
             "batch_size and validations must be at least 1, learning rates above 0, seed at least 0; they are "
@@ -213,7 +218,11 @@ def fit_transfer(
     }
     phases = _plan(model, strategy, learning_rate, head_learning_rate, updates, upto, stages, validations)
     data = check_data(train, model, loss, "train", weighted=True, class_weight=class_weight)
-    held_out = None if validation is None else check_data(validation, model, loss, "validation", weighted=True)
+    held_out = None
+    if validation is not None:
+        check_label_names(train, validation)
+        names = {"weighted": True, "label_names": label_names_of(train)}
+        held_out = check_data(validation, model, loss, "validation", **names)
 
     ruined = not_finite(model)
     if ruined:

@@ -7,6 +7,8 @@ from numbers import Integral, Real
 import numpy as np
 
 from tl_helpers.losses import check_loss, default_loss
+from tl_helpers.pictures import check_pixels, shape_cure
+from tl_helpers.reading import as_array, input_shape_of, label_names_of, unpack
 
 # Numbers looked at together: few enough to stay in the processor's cache, so that no copy of the data is made.
 _CHUNK = 2**17
@@ -84,13 +86,13 @@ def _refuse(array, name, largest):
     )
 
 
-def check_data(data, model, loss, name, *, weighted=False, class_weight=None):
+def check_data(data, model, loss, name, *, weighted=False, class_weight=None, label_names=None):
     """Unpack a data set and check that it fits a model.
 
     Parameters
     ----------
-    data : Dataset or tuple of numpy.ndarray
-        ``(x, y)``, or ``(x, y, sample_weight)`` where `weighted` allows it.
+    data : Dataset, tuple or list of array-like, tf.data.Dataset or keras.utils.PyDataset
+        ``(x, y)``, or ``(x, y, sample_weight)`` where `weighted` allows it. Streams are read once, into memory.
     model : keras.Model
     loss : optional
         None stands for classes, which are checked as well.
@@ -100,6 +102,8 @@ def check_data(data, model, loss, name, *, weighted=False, class_weight=None):
         Whether examples may count differently.
     class_weight : dict of int to float, optional
         How much the examples of each class count: 1 for a class that is not in it.
+    label_names : sequence of str, optional
+        Names of the classes, for data whose targets are names and that know none themselves.
 
     Returns
     -------
@@ -112,17 +116,12 @@ def check_data(data, model, loss, name, *, weighted=False, class_weight=None):
     ValueError
         If they do not fit, or hold a number that is not finite.
     """
-    x, y, *weights = data if isinstance(data, tuple) else (data.x, data.y)
-    x, y = np.asarray(x), np.asarray(y)
+    input_shape_of(model)
+    x, y, *weights = unpack(data, model, name)
     if len(x) != len(y) or len(x) == 0:
         raise ValueError(f"{name} has {len(x)} inputs and {len(y)} targets; there must be as many, and at least one.")
-    expected = tuple(model.input_shape[1:])
-    if len(expected) != x.ndim - 1 or any(e not in (None, g) for e, g in zip(expected, x.shape[1:], strict=True)):
-        raise ValueError(
-            f"The inputs of {name} have shape {x.shape[1:]}, and {model.name!r} takes {expected}. Resize the images or "
-            f"build the model for their shape."
-        )
-    check_finite(x, f"x of {name}", largest=LARGEST)
+    names = label_names_of(data)
+    x, y = check_inputs(x, model, f"x of {name}"), _numbers(y, names if names is not None else label_names, name)
     check_finite(y, f"y of {name}", largest=LARGEST)
     if weights and not weighted:
         raise ValueError(f"{name} has a weight per example, which counts for training alone. Give (x, y) here.")
@@ -143,14 +142,23 @@ def check_data(data, model, loss, name, *, weighted=False, class_weight=None):
             f"((model.predict(x)[:, 0] > 0.5) == y).mean(), with 0 in place of 0.5 for logits."
         )
     classes = model.output_shape[-1]
+    if y.dtype.kind == "b":
+        y = y.astype("int64")
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
     if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer) or y.min() < 0 or y.max() >= classes:
         raise ValueError(
             f"The targets of {name} must be integers 0…{classes - 1}, one per input, for a model with {classes} "
             f"outputs; they are {y.dtype} of shape {y.shape}, {y.min()}…{y.max()}. Pass a loss for other targets."
         )
+    if names is not None and (len(names) > classes if name == "data" else len(names) != classes):
+        raise ValueError(
+            f"{name} knows {len(names)} classes ({_listed(names)}), and {model.name!r} has {classes} outputs. Give it one "
+            f"output per class."
+        )
     if name == "train":
         missing = np.flatnonzero(np.bincount(y, minlength=classes) == 0)
-        names = getattr(data, "label_names", None) or list(range(classes))
+        names = names or list(range(classes))
         if len(missing) == classes - 1:
             raise ValueError(
                 f"Every training example is of class {names[y[0]]!r}: with one class nothing can be learned."
@@ -161,6 +169,115 @@ def check_data(data, model, loss, name, *, weighted=False, class_weight=None):
     if class_weight is not None:
         weights = [_weights_by_class(class_weight, y, model, name)]
     return x, y, *weights
+
+
+def check_inputs(x, model, name):
+    """Check that inputs fit a model: shape, finite numbers, and, with a warning, the range of pixel values.
+
+    Parameters
+    ----------
+    x : array-like
+        ``(n, …)``.
+    model : keras.Model
+    name : str
+        What to call them in messages.
+
+    Returns
+    -------
+    numpy.ndarray
+
+    Raises
+    ------
+    ValueError
+        If they do not fit.
+    """
+    expected, x = input_shape_of(model)[1:], as_array(x, name)
+    if x.dtype.kind == "U":
+        raise ValueError(f"{name} holds text, and {model.name!r} takes numbers.")
+    got = x.shape[1:]
+    if len(expected) != len(got) or any(e not in (None, g) for e, g in zip(expected, got, strict=True)):
+        raise ValueError(
+            f"{_inputs(name)} have shape {got}, and {model.name!r} takes {expected}. {shape_cure(got, expected)}"
+        )
+    check_pixels(x, model, name, *check_finite(x, name, largest=LARGEST))
+    return x
+
+
+def _inputs(name):
+    return f"The inputs of {name[5:]}" if name.startswith("x of ") else f"The inputs {name}"
+
+
+def _numbers(y, names, name):
+    """Return targets as numbers: names of classes become their indices, where the data know the names."""
+    if y.dtype.kind != "U":
+        return y
+    examples = _listed(list(dict.fromkeys(y.flat)))
+    if names is None:
+        raise ValueError(
+            f"The targets of {name} are text ({examples}). Give class indices, the same ones for all data: "
+            f"names = sorted(set(y_train)), then np.array([names.index(label) for label in y])."
+        )
+    unknown = [label for label in dict.fromkeys(y.flat) if label not in names]
+    if unknown:
+        raise ValueError(f"{name} has targets {_listed(unknown)}, which are not among its classes, {_listed(names)}.")
+    return np.array([names.index(label) for label in y.flat], "int64").reshape(y.shape)
+
+
+def _listed(names):
+    """List the first few names."""
+    return ", ".join(map(repr, map(str, names[:6]))) + (", …" if len(names) > 6 else "")
+
+
+def check_label_names(train, validation):
+    """Check that two data sets mean the same classes by the same indices, where both know their classes' names.
+
+    Parameters
+    ----------
+    train, validation : Dataset or tuple of numpy.ndarray
+
+    Raises
+    ------
+    ValueError
+        If they do not.
+    """
+    ours, theirs = label_names_of(train), label_names_of(validation)
+    if ours is None or theirs is None or ours == theirs:
+        return
+    order = " in another order" if sorted(ours) == sorted(theirs) else ""
+    raise ValueError(
+        f"The classes of train are {_listed(ours)}, those of validation {_listed(theirs)}: the same index means another "
+        f"class{order}. Number the labels of both by one list of names."
+    )
+
+
+def check_numbers(*, whole=None, rates=None):
+    """Check that settings are numbers of the right kind.
+
+    Parameters
+    ----------
+    whole : dict of str to object, optional
+        Settings that must be whole numbers, NumPy's included.
+    rates : dict of str to object, optional
+        Settings that must be numbers, and not infinite.
+
+    Raises
+    ------
+    ValueError
+        If one is not.
+    """
+    for name, value in (whole or {}).items():
+        if isinstance(value, bool) or not isinstance(value, Integral):
+            like = "0" if name == "seed" else "10"
+            raise ValueError(f"{name} must be a whole number, such as {name}={like}, not {value!r} ({_kind(value)}).")
+    for name, value in (rates or {}).items():
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise ValueError(f"{name} must be a number, such as {name}=0.001, not {value!r} ({_kind(value)}).")
+        if np.isinf(value):
+            raise ValueError(f"{name} must be finite, not {value!r}.")
+
+
+def _kind(value):
+    return type(value).__name__
 
 
 def _check_weights(weights, n, name):
