@@ -26,7 +26,7 @@ class Checkpoint:
     seconds : tuple of float
         Wall-clock and processor time so far.
     values : list of numpy.ndarray
-        The model's state, see :func:`tl_helpers.weights.snapshot`.
+        The model's weights, in the order of ``model.weights``. Random numbers start anew in every phase.
     """
 
     histories: list
@@ -106,7 +106,8 @@ def read_checkpoint(path, key):
         return None
     if about["key"] != key:
         raise ValueError(
-            f"{path} belongs to another run: model, starting weights, data or settings differ. To start this run, "
+            f"{path} belongs to another run: model, starting weights, data or settings differ. After an "
+            f"interruption the model has other weights than at the start: build or load it anew. To start this run, "
             f"delete the file or give another one to resume."
         )
     return Checkpoint(histories, [tuple(note) for note in about["notes"]], tuple(about["seconds"]), values)
@@ -129,7 +130,7 @@ def write_checkpoint(path, key, histories, notes, seconds, values):
         "values": len(values),
         "columns": [list(history) for history in histories],
     }
-    arrays = {f"value_{number}": value for number, value in enumerate(values)}
+    arrays = {f"value_{number}": _storable(value) for number, value in enumerate(values)}
     for number, history in enumerate(histories):
         arrays |= {f"history_{number}_{name}": column for name, column in history.items()}
     try:
@@ -141,3 +142,8 @@ def write_checkpoint(path, key, histories, notes, seconds, values):
             f"from an earlier phase. Free some space there or choose another place.",
             stacklevel=3,
         )
+
+
+def _storable(value):
+    """Widen numbers of a kind that NumPy does not know itself, such as bfloat16: of them it would keep the bytes only."""
+    return value.astype("float32") if value.dtype.kind == "V" else value

@@ -234,6 +234,9 @@ def fit_transfer(
     said = _say_what_is_fixed(model, strategy, fixed, fixed_weights, plans[-1])
     started = time.perf_counter(), time.process_time()
     before = snapshot(model)
+    if resume is not None:
+        # What an earlier call or a file has left frozen or silenced is no part of the run.
+        freeze_exactly(model, plans[0] | fixed)
     key = None if resume is None else run_key(model, phases, settings, batch_size, seed, data, held_out)
     done = None if resume is None else read_checkpoint(resume, key)
     histories, notes, spent = ([], [], (0.0, 0.0)) if done is None else (done.histories, done.notes, done.seconds)
@@ -256,7 +259,7 @@ def fit_transfer(
             notes.append(note)
             if resume is not None:
                 seconds = spent[0] + time.perf_counter() - started[0], spent[1] + time.process_time() - started[1]
-                write_checkpoint(resume, key, histories, notes, seconds, snapshot(model))
+                write_checkpoint(resume, key, histories, notes, seconds, model.get_weights())
     freeze_exactly(model, plans[-1] | fixed)
     metrics = ["accuracy"] if loss is None else None
     compiled_loss = default_loss(model) if loss is None else loss

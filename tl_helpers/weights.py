@@ -7,6 +7,27 @@ import numpy as np
 from tl_helpers.graph import leaves_of
 
 
+class Snapshot(list):
+    """Copies of a model's variables, in the order of ``model.variables``, that remember where they are from.
+
+    Parameters
+    ----------
+    model : keras.Model
+
+    Attributes
+    ----------
+    variables : list of keras.Variable
+    are_weights : list of bool
+        Which of them are weights, and not the states of random numbers.
+    """
+
+    def __init__(self, model):
+        weights = {id(variable) for variable in model.weights}
+        self.variables = model.variables
+        self.are_weights = [id(variable) in weights for variable in self.variables]
+        super().__init__(variable.numpy().copy() for variable in self.variables)
+
+
 def snapshot(model):
     """Copy everything that training can change: weights, moving statistics, states of random numbers.
 
@@ -16,22 +37,50 @@ def snapshot(model):
 
     Returns
     -------
-    list of numpy.ndarray
-        In the order of ``model.variables``.
+    Snapshot
+        A list of numpy.ndarray, in the order of ``model.variables``.
     """
-    return [variable.numpy().copy() for variable in model.variables]
+    return Snapshot(model)
 
 
 def put_back(model, values):
-    """Set a model's state to a snapshot.
+    """Set a model's state to a snapshot, also if its layers have since gained or lost sources of random numbers.
+
+    A dropout layer that is loaded with a rate of 0 has none, and gains one when it thaws: it keeps the one it has now.
 
     Parameters
     ----------
     model : keras.Model
-    values : list of numpy.ndarray
-        From :func:`snapshot`.
+    values : Snapshot or sequence of numpy.ndarray
+        From :func:`snapshot`, of this model or of one built alike; or arrays in the order of ``model.variables`` or,
+        for the weights alone, of ``model.weights``.
+
+    Raises
+    ------
+    ValueError
+        If the weights do not fit. The model is then as before.
     """
-    for variable, value in zip(model.variables, values, strict=True):
+    targets, known = model.variables, {id(variable) for variable in model.variables}
+    source = getattr(values, "variables", [])
+    if any(id(variable) in known for variable in source):
+        value_of = {id(variable): value for variable, value in zip(source, values, strict=True)}
+        lost = [v.path for v, kept in zip(source, values.are_weights, strict=True) if kept and id(v) not in known]
+        new = [v.path for v in model.weights if id(v) not in value_of]
+        if lost or new:
+            raise ValueError(
+                f"The weights of {model.name!r} cannot be put back: since the snapshot was taken its layers have lost "
+                f"{lost} and gained {new}. Take another one after such changes."
+            )
+        targets = [variable for variable in targets if id(variable) in value_of]
+        values = [value_of[id(variable)] for variable in targets]
+    elif len(values) != len(targets):
+        targets = model.weights
+        if source:
+            values = [value for value, kept in zip(values, values.are_weights, strict=True) if kept]
+    shapes = [tuple(variable.shape) for variable in targets], [tuple(np.shape(value)) for value in values]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"These {len(values)} arrays do not fit the {len(targets)} variables of {model.name!r}.")
+    for variable, value in zip(targets, values, strict=True):
         variable.assign(value)
 
 

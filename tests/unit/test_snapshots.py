@@ -1,0 +1,196 @@
+"""What was put aside can be put back, also where layers have gained or lost sources of random numbers since."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from tl_helpers import training
+from tl_helpers.freezing import freeze, live_random_layers, unfreeze
+from tl_helpers.loop import run_updates
+from tl_helpers.training import fit_transfer
+from tl_helpers.weights import put_back, seed_random_layers, snapshot
+
+X = np.random.default_rng(0).normal(0, 1, (12, 5)).astype("float32")
+TRAIN = X, np.arange(12) % 3
+RUN = {"strategy": "lp_ft", "learning_rate": 0.01, "updates": 6, "batch_size": 4, "seed": 0}
+
+
+def network():
+    """Two layers without a ReLU, so that what is not finite stays so, with dropout between them."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((5,), name="image")
+    x = layers.Dense(4, name="body")(image)
+    x = layers.Dropout(0.5, name="body_drop")(x)
+    x = layers.GaussianNoise(0.1, name="body_noise")(x)
+    return keras.Model(image, layers.Dense(3, name="head")(x), name="network")
+
+
+@pytest.fixture
+def loaded(tmp_path):
+    """Load the frozen network from a file: its dropout is silent, and comes without random numbers of its own."""
+    model = network()
+    freeze(model, upto="body_noise")
+    model.save(tmp_path / "frozen.keras")
+
+    def load():
+        return keras.models.load_model(tmp_path / "frozen.keras", compile=False)
+
+    assert len(load().variables) < len(model.variables)
+    return load
+
+
+def assert_same_weights(model, expected):
+    for weight, value in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(weight, value)
+
+
+def random_states(model):
+    weights = {id(weight) for weight in model.weights}
+    return [variable.numpy() for variable in model.variables if id(variable) not in weights]
+
+
+def interrupt(monkeypatch, number):
+    """Interrupt runs after their phase of this number, counted from 0, has trained; return the phases that did."""
+    run_phase, calls = training._run_phase, []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        result = run_phase(*arguments)
+        if len(calls) == number + 1:
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(training, "_run_phase", interrupted)
+    return calls
+
+
+def test_a_snapshot_is_put_back_after_dropout_has_thawed(loaded):
+    model = loaded()
+    before, start = snapshot(model), model.get_weights()
+    unfreeze(model)
+    assert len(model.variables) > len(before) and len(live_random_layers(model)) == 2
+    model.set_weights([weight + 1 for weight in start])
+    put_back(model, before)
+    assert_same_weights(model, start)
+
+
+def test_random_numbers_that_both_have_are_put_back():
+    model = network()
+    seed_random_layers(model, 7)
+    before, states = snapshot(model), random_states(model)
+    seed_random_layers(model, 8)
+    freeze(model)
+    put_back(model, before)
+    assert len(states) == 2
+    for state, old in zip(random_states(model), states, strict=True):
+        np.testing.assert_array_equal(state, old)
+
+
+def test_a_snapshot_fits_a_model_built_alike_with_or_without_random_numbers(loaded):
+    model, whole = loaded(), network()
+    whole.set_weights([weight + 1 for weight in whole.get_weights()])
+    put_back(model, snapshot(whole))
+    assert_same_weights(model, whole.get_weights())
+    put_back(whole, [np.zeros_like(weight) for weight in whole.get_weights()])
+    assert not any(weight.any() for weight in whole.get_weights())
+
+
+def test_weights_that_a_model_has_gained_or_lost_are_named_and_nothing_is_changed():
+    model = network()
+    before = snapshot(model)
+    model.get_layer("head").enable_lora(1)
+    model.set_weights([weight + 1 for weight in model.get_weights()])
+    now = model.get_weights()
+    with pytest.raises(ValueError, match=r"'network' cannot be put back: .* lost \[\] and gained \['head/lora_kernel_a'"):
+        put_back(model, before)
+    whole = snapshot(model)
+    other = keras.Model(model.input, model.get_layer("body_noise").output, name="other")
+    with pytest.raises(ValueError, match=r"lost \['head/kernel', .*\] and gained \[\]"):
+        put_back(other, whole)
+    for values in (now[:-1], [*now, now[0]], [now[1], now[0], *now[2:]]):
+        with pytest.raises(ValueError, match=r"arrays do not fit the \d+ variables of 'network'"):
+            put_back(model, values)
+    assert_same_weights(model, now)
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_run_that_diverges_after_thawing_can_be_called_again(loaded, fresh, tmp_path, monkeypatch):
+    model = loaded()
+    start = model.get_weights()
+    settings = RUN | {"learning_rate": 1e30, "head_learning_rate": 0.01, "resume": tmp_path / "run.npz"}
+    with pytest.raises(FloatingPointError):
+        fit_transfer(model, TRAIN, **settings)
+    assert_same_weights(model, start)
+    calls = interrupt(monkeypatch, 99)
+    with pytest.raises(FloatingPointError):  # the same run: its first phase is not run again
+        fit_transfer(loaded() if fresh else model, TRAIN, **settings)
+    assert len(calls) == 1
+
+
+def test_updates_of_ones_own_that_diverge_leave_the_weights(loaded):
+    import tensorflow as tf
+
+    model = loaded()
+    start, before = model.get_weights(), snapshot(model)
+
+    def update(batch):
+        unfreeze(model)  # traced once: layers gain random numbers in between
+        model.weights[0].assign_add(tf.ones((5, 4)))
+        return tf.constant(np.inf, "float32")
+
+    with pytest.raises(FloatingPointError):
+        run_updates(model, update, np.zeros((2, 1), "int32"), name="test")
+    assert len(model.variables) > len(before)
+    assert_same_weights(model, start)
+
+
+@pytest.mark.parametrize("made", ["loaded", "built"])
+def test_a_frozen_model_from_a_file_goes_on_where_it_was_interrupted(made, loaded, tmp_path, monkeypatch):
+    whole = fit_transfer(loaded(), TRAIN, **RUN)
+    path = tmp_path / "run.npz"
+    with monkeypatch.context() as patch:
+        interrupt(patch, 1)
+        with pytest.raises(KeyboardInterrupt):
+            fit_transfer(loaded(), TRAIN, **RUN, resume=path)
+    calls = interrupt(monkeypatch, 99)
+    model = loaded() if made == "loaded" else network()  # thawed: the run freezes it as it does the other
+    resumed = fit_transfer(model, TRAIN, **RUN, resume=path)
+    assert len(calls) == 1
+    assert_same_weights(resumed.model, whole.model.get_weights())
+    np.testing.assert_array_equal(resumed.history["loss"], whole.history["loss"])
+    fit_transfer(loaded(), TRAIN, **RUN, resume=path)
+    assert len(calls) == 1
+
+
+def test_a_model_whose_layers_have_gained_weights_is_another_run(tmp_path):
+    path = tmp_path / "run.npz"
+    fit_transfer(network(), TRAIN, **RUN, resume=path)
+    model = network()
+    model.get_layer("body").enable_lora(1)
+    with pytest.raises(ValueError, match="belongs to another run"):
+        fit_transfer(model, TRAIN, **RUN, resume=path)
+
+
+def test_an_interrupted_model_is_told_from_a_fresh_one(tmp_path, monkeypatch):
+    model, path = network(), tmp_path / "run.npz"
+    interrupt(monkeypatch, 1)
+    with pytest.raises(KeyboardInterrupt):
+        fit_transfer(model, TRAIN, **RUN, resume=path)
+    with pytest.raises(ValueError, match="After an interruption the model has other weights .* build or load it anew"):
+        fit_transfer(model, TRAIN, **RUN, resume=path)
+
+
+def test_frozen_weights_in_half_precision_come_back_from_a_checkpoint(tmp_path):
+    image = keras.Input((5,))
+    body = layers.Dense(4, dtype="bfloat16", name="body")(image)
+    model = keras.Model(image, layers.Dense(3, name="head")(body))
+    settings = RUN | {"strategy": "linear_probing", "resume": tmp_path / "run.npz"}
+    start = model.get_weights()
+    fit = fit_transfer(model, TRAIN, **settings)
+    end = model.get_weights()
+    model.set_weights(start)
+    again = fit_transfer(model, TRAIN, **settings)
+    assert again.seconds >= fit.seconds
+    assert (np.float32(end[0]) == np.float32(start[0])).all() and start[0].any()
+    assert_same_weights(model, end)
