@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from tl_helpers.loop import draw_batches, resolve_loss, run_updates
+from tl_helpers.loop import draw_batches, in_full_precision, resolve_loss, run_updates, with_loss_scaling
 from tl_helpers.reading import as_array
 from tl_helpers.training_data import check_data, check_finite, check_inputs, check_numbers
 from tl_helpers.weights import seed_random_layers
@@ -232,10 +232,10 @@ def fit_dann(
     """
     features = model.get_layer(layer).output
     inputs = keras.Input((int(np.prod(features.shape[1:])),))
-    reversal = GradientReversal(0.0)
+    reversal = GradientReversal(0.0, dtype="float32")
     first, second = (keras.initializers.GlorotUniform(seed=10 * seed + number) for number in (5, 6))
-    hidden = layers.Dense(units, activation="relu", kernel_initializer=first)(reversal(inputs))
-    critic = keras.Model(inputs, layers.Dense(1, kernel_initializer=second)(hidden))
+    hidden = layers.Dense(units, activation="relu", kernel_initializer=first, dtype="float32")(reversal(inputs))
+    critic = keras.Model(inputs, layers.Dense(1, kernel_initializer=second, dtype="float32")(hidden))
 
     def gap(source_features, target_features, progress):
         reversal.strength.assign(strength * reversal_schedule(progress))
@@ -305,10 +305,10 @@ def _fit(model, source, target, gap, others, *, features, learning_rate, updates
     rows = [draw_batches(len(part), updates, size, [seed, number]) for number, part in enumerate([x, unlabelled])]
     rows = np.stack([rows[0], len(x) + rows[1]], axis=1)
     images, labels = tf.constant(np.concatenate([x, unlabelled])), tf.constant(y)
-    both = keras.Model(model.input, [model.output, layers.Flatten()(features)])
+    both = keras.Model(model.input, [model.output, layers.Flatten(dtype=features.dtype)(features)])
     variables, loss = [*model.trainable_variables, *others], resolve_loss(None, model)
     schedule = keras.optimizers.schedules.PolynomialDecay(learning_rate, updates, end_learning_rate=0.0)
-    optimizer = keras.optimizers.Adam(schedule)
+    optimizer = with_loss_scaling(model, keras.optimizers.Adam(schedule))
     optimizer.build(variables)
     seed_random_layers(model, seed)
 
@@ -316,10 +316,12 @@ def _fit(model, source, target, gap, others, *, features, learning_rate, updates
         progress = ops.cast(optimizer.iterations, "float32") / updates
         with tf.GradientTape() as tape:
             outputs, seen = both(tf.gather(images, tf.reshape(batch, (-1,))), training=True)
-            value = loss(tf.gather(labels, batch[0]), outputs[:size]) + gap(seen[:size], seen[size:], progress)
+            value, seen = loss(tf.gather(labels, batch[0]), outputs[:size]), in_full_precision(seen)
+            value += ops.cast(gap(seen[:size], seen[size:], progress), value.dtype)
             for extra in model.losses:
-                value += tf.reduce_sum(extra)
-        gradients = tape.gradient(value, [variable.value for variable in variables])
+                value += tf.cast(tf.reduce_sum(extra), value.dtype)
+            scaled = optimizer.scale_loss(value)
+        gradients = tape.gradient(scaled, [variable.value for variable in variables])
         optimizer.apply(gradients, variables)
         return value
 

@@ -145,5 +145,5 @@ def write_checkpoint(path, key, histories, notes, seconds, values):
 
 
 def _storable(value):
-    """Widen numbers of a kind that NumPy does not know itself, such as bfloat16: of them it would keep the bytes only."""
+    """Widen numbers of a kind that NumPy does not know, such as bfloat16: of them it would keep the bytes alone."""
     return value.astype("float32") if value.dtype.kind == "V" else value

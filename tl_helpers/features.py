@@ -11,7 +11,7 @@ import numpy as np
 
 from tl_helpers.files import atomic_path
 from tl_helpers.graph import describe, layers_in
-from tl_helpers.loop import make_forward
+from tl_helpers.loop import in_full_precision, make_forward
 from tl_helpers.training_data import LARGEST, check_finite, check_inputs
 
 
@@ -50,10 +50,11 @@ def extract_features(backbone, x, *, stage=None, batch_size=32, cache=None):
         last = getattr(backbone, "stages", {}).get(stage, stage)
         model = keras.Model(model.inputs, layers_in(model, last)[-1].output)
     x = check_inputs(x, model, "x") if len(x) else x
-    features = model.output
+    features = in_full_precision(model.output)
     if len(features.shape) > 2:
         features = keras.ops.mean(features, axis=tuple(range(1, len(features.shape) - 1)))
-    return run_once(keras.Model(model.inputs, features), x, batch_size=batch_size, cache=cache)
+    found = run_once(keras.Model(model.inputs, features), x, batch_size=batch_size, cache=cache)
+    return found.astype("float32", copy=False)
 
 
 def run_once(model, x, *, batch_size, training=False, cache=None, forward=None):
@@ -76,7 +77,7 @@ def run_once(model, x, *, batch_size, training=False, cache=None, forward=None):
     Returns
     -------
     numpy.ndarray
-        ``(n, …)``, read-only.
+        ``(n, …)``, read-only; outputs in half precision as ``float32``.
 
     Raises
     ------
@@ -93,7 +94,7 @@ def run_once(model, x, *, batch_size, training=False, cache=None, forward=None):
         outputs = cache.get(key)
     elif cache is not None:
         path = Path(cache).expanduser() / f"{key}.npz"
-        outputs = _read(path, (len(x), *model.output_shape[1:]))
+        outputs = _read(path, (len(x), *model.output_shape[1:]), in_full_precision(model.output).dtype)
     if outputs is None:
         outputs = (forward or make_forward(model, training=training))(x, batch_size)
         if isinstance(cache, dict):
@@ -110,7 +111,7 @@ def _key(model, x, batch_size, training):
     import tensorflow as tf
 
     versions = [keras.__version__, tf.__version__, np.__version__]
-    setting = [describe(model), versions, batch_size, training, str(x.dtype), x.shape]
+    setting = [describe(model), versions, batch_size, training, str(x.dtype), x.shape, model.output.dtype]
     digest = hashlib.sha256(json.dumps(setting, sort_keys=True, default=str).encode())
     for weight in model.weights:
         digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
@@ -118,7 +119,7 @@ def _key(model, x, batch_size, training):
     return digest.hexdigest()[:40]
 
 
-def _read(path, shape):
+def _read(path, shape, precision):
     try:
         with np.load(path, allow_pickle=False) as archive:
             outputs = archive["outputs"]
@@ -128,8 +129,10 @@ def _read(path, shape):
         warnings.warn(f"The cached features in {path} are damaged ({error}); they are computed anew.", stacklevel=4)
         return None
     expected = tuple(got if want is None else want for want, got in zip(shape, outputs.shape, strict=False))
-    if outputs.shape != expected or outputs.ndim != len(shape):
-        warnings.warn(f"The cached features in {path} have the wrong shape; they are computed anew.", stacklevel=4)
+    if outputs.shape != expected or outputs.ndim != len(shape) or outputs.dtype.name != precision:
+        warnings.warn(
+            f"The cached features in {path} have the wrong shape or precision; they are computed anew.", stacklevel=4
+        )
         return None
     return outputs
 

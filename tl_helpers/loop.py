@@ -14,6 +14,8 @@ from tl_helpers.losses import default_loss
 from tl_helpers.progress import progress_bar
 from tl_helpers.weights import not_finite, put_back, snapshot
 
+# Precisions in which weights are not trained, and in which nothing is handed out.
+_HALF = ("float16", "bfloat16")
 # Seconds of work between two looks at the clock, the keyboard's interrupt and the progress bar.
 _CHUNK_SECONDS = 0.25
 
@@ -77,6 +79,57 @@ def resolve_loss(loss=None, model=None):
     return compute
 
 
+def with_loss_scaling(model, optimizer):
+    """Wrap an optimizer, where a network computes in float16, so that small gradients do not become 0.
+
+    As ``compile`` does where the whole network has the dtype policy ``"mixed_float16"``; here a single layer that
+    computes in float16 is enough. The loss has to be passed through ``optimizer.scale_loss`` under the gradient tape.
+
+    Parameters
+    ----------
+    model : keras.Model
+    optimizer : keras.optimizers.Optimizer
+
+    Returns
+    -------
+    keras.optimizers.Optimizer
+        `optimizer` itself where nothing is to be done.
+
+    Raises
+    ------
+    ValueError
+        If weights that are to be trained are themselves in half precision: most of what an update adds is lost there.
+    """
+    import keras
+
+    for weight in model.trainable_variables:
+        if weight.dtype in _HALF:
+            raise ValueError(
+                f"The weights {weight.path!r} of {model.name!r} are in {weight.dtype}, too coarse for what one update "
+                f"adds to them. Build the layer with the dtype policy 'mixed_{weight.dtype}', which computes in "
+                f"{weight.dtype} and keeps the weights in float32, or freeze it."
+            )
+    if any(layer.compute_dtype == "float16" for layer in model._flatten_layers(include_self=False)):
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
+def in_full_precision(tensor):
+    """Widen a tensor in half precision to float32, which changes no number; leave any other as it is.
+
+    Parameters
+    ----------
+    tensor : tensor
+
+    Returns
+    -------
+    tensor
+    """
+    import keras
+
+    return keras.ops.cast(tensor, "float32") if keras.backend.standardize_dtype(tensor.dtype) in _HALF else tensor
+
+
 def make_steps(model, x, y, loss, optimizer, batch_size, weights=None):
     """Build the function that trains a model on given batches.
 
@@ -102,6 +155,7 @@ def make_steps(model, x, y, loss, optimizer, batch_size, weights=None):
     import tensorflow as tf
 
     variables = model.trainable_variables
+    optimizer = with_loss_scaling(model, optimizer)
     optimizer.build(variables)
     x, y = tf.constant(x), tf.constant(y)
     weights = None if weights is None else tf.constant(weights)
@@ -111,8 +165,9 @@ def make_steps(model, x, y, loss, optimizer, batch_size, weights=None):
         with tf.GradientTape() as tape:
             value = loss(tf.gather(y, batch), model(tf.gather(x, batch), training=True), weight)
             for extra in model.losses:
-                value += tf.reduce_sum(extra)
-        gradients = tape.gradient(value, [variable.value for variable in variables])
+                value += tf.cast(tf.reduce_sum(extra), value.dtype)
+            scaled = optimizer.scale_loss(value)
+        gradients = tape.gradient(scaled, [variable.value for variable in variables])
         optimizer.apply(gradients, variables)
         return value
 
@@ -139,8 +194,8 @@ def repeat_update(update, shape):
         count = tf.shape(rows)[0]
         _, losses = tf.while_loop(
             lambda number, _: number < count,
-            lambda number, losses: (number + 1, losses.write(number, update(rows[number]))),
-            (0, tf.TensorArray("float32", count)),
+            lambda number, losses: (number + 1, losses.write(number, tf.cast(update(rows[number]), "float64"))),
+            (0, tf.TensorArray("float64", count)),
         )
         return losses.stack()
 
@@ -234,11 +289,14 @@ def make_forward(model, *, training=False):
     Returns
     -------
     callable
-        From ``x`` of shape ``(n, …)`` and a batch size to the outputs ``(n, …)``, a NumPy array.
+        From ``x`` of shape ``(n, …)`` and a batch size to the outputs ``(n, …)``, a NumPy array; outputs in half
+        precision come as ``float32``.
     """
     import tensorflow as tf
 
-    traced = tf.function(lambda x: model(x, training=training), autograph=False, jit_compile=False)
+    traced = tf.function(
+        lambda x: in_full_precision(model(x, training=training)), autograph=False, jit_compile=False
+    )
     concrete = {}
 
     def forward(x, batch_size):

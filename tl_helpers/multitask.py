@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from tl_helpers.loop import draw_batches, make_forward, resolve_loss, run_updates
+from tl_helpers.loop import draw_batches, make_forward, resolve_loss, run_updates, with_loss_scaling
 from tl_helpers.losses import check_loss
 from tl_helpers.models import (
     add_box_head,
@@ -353,7 +353,7 @@ def fit_pcgrad(model, train, losses, *, learning_rate, updates, batch_size=32, s
     variables = model.trainable_variables
     values = [variable.value for variable in variables]
     schedule = keras.optimizers.schedules.PolynomialDecay(learning_rate, updates, end_learning_rate=0.0)
-    optimizer = keras.optimizers.Adam(schedule)
+    optimizer = with_loss_scaling(model, keras.optimizers.Adam(schedule))
     optimizer.build(variables)
     seed_random_layers(model, seed)
 
@@ -361,13 +361,14 @@ def fit_pcgrad(model, train, losses, *, learning_rate, updates, batch_size=32, s
         with tf.GradientTape(persistent=True) as tape:
             output, target = model(tf.gather(x, batch), training=True), tf.gather(y, batch)
             by_task = [loss(target, output) for loss in losses]
-            extra = sum(tf.reduce_sum(each) for each in model.losses)
+            extra = sum(tf.cast(tf.reduce_sum(each), by_task[0].dtype) for each in model.losses)
+            scaled, scaled_extra = [optimizer.scale_loss(each) for each in by_task], optimizer.scale_loss(extra)
         zero = tf.UnconnectedGradients.ZERO
-        gradients = [tape.gradient(loss, values, unconnected_gradients=zero) for loss in by_task]
+        gradients = [tape.gradient(loss, values, unconnected_gradients=zero) for loss in scaled]
         joint = pcgrad(gradients, orders[optimizer.iterations.value])
         if model.losses:
             # A penalty on weights is no task: it is added to what the tasks have agreed on.
-            penalties = tape.gradient(extra, values, unconnected_gradients=zero)
+            penalties = tape.gradient(scaled_extra, values, unconnected_gradients=zero)
             joint = [gradient + penalty for gradient, penalty in zip(joint, penalties, strict=True)]
         optimizer.apply(joint, variables)
         return sum(by_task) + extra

@@ -421,12 +421,14 @@ def _cut_off(model, data, held_out, rows, settings):
         reason = what_differs(prefix, data[0][used[:4]])
     if cut.reason or reason:
         return model, data, held_out, rows, (False, f"The whole network was run in every update. {cut.reason}{reason}")
-    size = 4 * int(np.prod(cut.tensor.shape[1:])) * (len(used) + (len(held_out[0]) if held_out else 0))
+    images = len(used) + (len(held_out[0]) if held_out else 0)
+    size = (8 if cut.tensor.dtype == "float64" else 4) * int(np.prod(cut.tensor.shape[1:])) * images
     if size > _MEMORY_LIMIT:
         note = f"The whole network was run in every update: the frozen part's output would take {size / 2**30:.1f} GiB."
         return model, data, held_out, rows, (False, note)
     kept = None if settings["cache"] == "auto" else settings["cache"]
     forward, new_rows = make_forward(prefix, training=True), np.searchsorted(used, rows).astype("int32")
+    original = data, held_out
     x = run_once(prefix, data[0][used], batch_size=rows.shape[1], training=True, cache=kept, forward=forward)
     if held_out:
         # Still layers of the kinds that are known do the same in training and in use, so one function serves for both.
@@ -434,6 +436,9 @@ def _cut_off(model, data, held_out, rows, settings):
         size = _validation_batch(held_out)
         held_out = run_once(prefix, held_out[0], batch_size=size, cache=kept, **same), *held_out[1:]
     exact = cut.exact and _same_in_every_place(forward, data[0][used[: 2 * rows.shape[1]]], x, rows.shape[1])
+    if not exact and any(layer.compute_dtype in ("float16", "bfloat16") for layer in prefix._flatten_layers()):
+        note = "The frozen part computes in half precision, and an image's output differs with its place in the batch."
+        return model, *original, rows, (False, f"The whole network was run in every update. {note}")
     equal = "bit for bit where it was tried" if exact else "to about 1e-5"
     note = f"The frozen part, up to {cut.layer!r}, was run once; the weights equal those of running it always, {equal}."
     return suffix, (x, *(part[used] for part in data[1:])), held_out, new_rows, (True, note)
