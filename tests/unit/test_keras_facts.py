@@ -186,3 +186,47 @@ def test_a_model_may_begin_at_an_inner_tensor_and_shares_its_layers():
     assert suffix.get_layer("flatten") is model.get_layer("flatten")
     features = keras.Model(model.input, inner)(X)
     np.testing.assert_array_equal(suffix(features), model(X))
+
+
+# ---------------------------------------------------------------- what setting, saving and loading forget
+
+
+def test_setting_trainable_to_what_it_is_reaches_nothing_inside():
+    inner = body()
+    model = with_head(inner.output, inner.input)
+    for layer in inner.layers:
+        layer.trainable = False
+    inner.trainable = True  # it is True already
+    assert len(model.trainable_variables) == 2
+
+
+def test_loading_forgets_what_is_frozen_inside_a_layer(tmp_path):
+    given = keras.Input((3, 4))
+    model = keras.Model(given, layers.MultiHeadAttention(2, 2, name="attention")(given, given))
+    model.get_layer("attention").trainable = False
+    assert len(model.trainable_variables) == 0
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert not loaded.get_layer("attention").trainable and len(loaded.trainable_variables) == 8
+    assert len(keras.models.clone_model(model).trainable_variables) == 8
+
+
+def test_thawing_a_layer_with_lora_thaws_its_kernel_too():
+    given = keras.Input((4,))
+    model = keras.Model(given, layers.Dense(3, name="dense")(given))
+    dense = model.get_layer("dense")
+    dense.enable_lora(2)
+    assert not dense._kernel.trainable
+    dense.trainable = False
+    dense.trainable = True
+    assert dense._kernel.trainable
+
+
+def test_spectral_normalization_moves_its_kernel_though_frozen():
+    given = keras.Input((4,))
+    layer = layers.SpectralNormalization(layers.Dense(3))
+    model = keras.Model(given, layer(given))
+    model.trainable = False
+    before = layer.kernel.numpy().copy()
+    model(np.ones((2, 4), "float32"), training=True)
+    assert (layer.kernel.numpy() != before).any()

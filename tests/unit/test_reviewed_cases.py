@@ -2,14 +2,27 @@
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 from keras import layers, ops
 
 from tests.unit.networks import SHAPE, TRAIN
-from tl_helpers.freezing import freeze, freeze_all_but, is_stale, live_random_layers, trainable_report
+from tl_helpers.experiments import confidence_interval, paired_difference, transfer_verdict
+from tl_helpers.features import extract_features
+from tl_helpers.fingerprint import fingerprint
+from tl_helpers.freezing import (
+    discriminative_optimizer,
+    freeze,
+    freeze_all_but,
+    is_stale,
+    live_random_layers,
+    trainable_report,
+)
+from tl_helpers.models import load_backbone
 from tl_helpers.saving import load_model, save_model
 from tl_helpers.training import fit_transfer
+from tl_helpers.weights import snapshot
 
 CASES = []
 VECTORS = np.random.default_rng(0).normal(1, 2, (12, 6)).astype("float32")
@@ -309,6 +322,264 @@ def _(folder):
     return bool((outputs[0] != outputs[1]).any()), True
 
 
+# ---------------------------------------------------------------- 6: targets (n,), outputs (n, 1)
+
+STRAIGHT = VECTORS @ np.arange(1.0, 7.0)
+
+
+def _straight_case(words, loss):
+    @case(6, f"regression with {words}")
+    def _(folder):
+        given = keras.Input((6,))
+        model = keras.Model(given, layers.Dense(1, kernel_initializer="zeros", name="head")(given))
+        settings = SETTINGS | {"updates": 600, "learning_rate": 0.3, "batch_size": 12}
+        fit_transfer(model, (VECTORS, STRAIGHT), strategy="linear_probing", loss=loss, **settings)
+        found = model.predict(VECTORS, verbose=0)[:, 0]
+        return bool(np.corrcoef(found, STRAIGHT)[0, 1] > 0.999), True
+
+
+_straight_case("a function", lambda target, output: ops.square(target - output))
+_straight_case("a string", "mse")
+_straight_case("a loss", keras.losses.Huber(delta=100.0))
+
+
+@case(6, "relative: yes or no, whole numbers (n,), outputs (n, 1), as `fit` does")
+def _(folder):
+    labels, ends = (STRAIGHT > 0).astype("int64"), []
+    for kit in (True, False):
+        given = keras.Input((6,))
+        head = layers.Dense(1, activation="sigmoid", kernel_initializer="zeros", name="head")
+        model = keras.Model(given, head(given))
+        if kit:
+            settings = SETTINGS | {"updates": 1, "batch_size": 12}
+            fit_transfer(
+                model, (VECTORS, labels), strategy="linear_probing", loss="binary_crossentropy", **settings
+            )
+        else:
+            model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy", jit_compile=False)
+            model.fit(VECTORS, labels, batch_size=12, verbose=0)
+        ends.append(model.get_layer("head").kernel.numpy().ravel())
+    return np.abs(ends[0] - ends[1]).max() < 1e-5 and bool(ends[0].any()), True
+
+
+# ---------------------------------------------------------------- 7, 8, 9: told apart by what they compute
+
+
+def _two_features(one, other):
+    cache, found = {}, []
+    for compute in (one, other):
+        given = keras.Input((6,))
+        start = keras.initializers.HeUniform(seed=1)
+        x = layers.Dense(2, kernel_initializer=start, name="low")(compute(given))
+        model = keras.Model(given, x)
+        found += [extract_features(model, VECTORS, cache=cache), extract_features(model, VECTORS)]
+    return bool((found[0] == found[1]).all() and (found[2] == found[3]).all() and (found[0] != found[2]).any()), True
+
+
+class Scale(layers.Layer):
+    """A factor that its settings do not tell."""
+
+    def __init__(self, factor, **settings):
+        super().__init__(**settings)
+        self.factor = factor
+
+    def call(self, x):
+        return x * self.factor
+
+
+@case(7, "one cache, two preprocessings in a Lambda")
+def _(folder):
+    return _two_features(layers.Lambda(lambda x: x / 255), layers.Lambda(lambda x: x / 127.5 - 1))
+
+
+@case(7, "relative: a factor in a closure, and one that no settings tell")
+def _(folder):
+    def times(factor):
+        return layers.Lambda(lambda x: x * factor)
+
+    closures, own = _two_features(times(2.0), times(3.0)), _two_features(Scale(2.0), Scale(3.0))
+    return (closures[0], own[0]), (True, True)
+
+
+def _settings_of(**members):
+    return type("CFG", (), {"__module__": __name__, "rate": 0.1, **members})
+
+
+@case(8, "configuration in a class: lists, dicts and nested classes count")
+def _(folder):
+    def key(kind):
+        def study():
+            return kind
+
+        return fingerprint(study)
+
+    kinds = [_settings_of(rates=[0.1]), _settings_of(rates=[0.2]), _settings_of(more={"a": 1}), _settings_of(more={"a": 2})]
+    kinds += [_settings_of(inner=_settings_of(size=1)), _settings_of(inner=_settings_of(size=2))]
+    again = key(_settings_of(rates=[0.1]))
+    return (len({key(kind) for kind in kinds}), again == key(kinds[0])), (6, True)
+
+
+@case(8, "relative: callable objects and bound methods count")
+def _(folder):
+    class Study:
+        def __init__(self, factor):
+            self.factor = factor
+
+        def __call__(self):
+            return self.factor
+
+        def run(self):
+            return self.factor
+
+    keys = [fingerprint(Study(1)), fingerprint(Study(2)), fingerprint(Study(1).run), fingerprint(Study(2).run)]
+    return (len(set(keys)), fingerprint(Study(1)) == keys[0]), (4, True)
+
+
+@case(9, "another closure as the loss is another run")
+def _(folder):
+    def weighted(factor):
+        def loss(target, output):
+            return factor * keras.losses.sparse_categorical_crossentropy(target, output, from_logits=True)
+
+        return loss
+
+    def run(factor):
+        keras.utils.set_random_seed(0)
+        model = classifier(layers.Dense(4, name="low"))
+        fit_transfer(model, (VECTORS, TRAIN[1]), loss=weighted(factor), resume=folder / "run.npz", **FINE_TUNING)
+
+    run(1.0)
+    run(1.0)  # the same one is recognised
+    with pytest.raises(ValueError, match="belongs to another run"):
+        run(5.0)
+    return True, True
+
+
+# ---------------------------------------------------------------- 10, 11, 12, 23: statistics
+
+
+def _runs(**scores):
+    rows = [
+        {"arm": arm, "budget": budget, "seed": seed, "score": score}
+        for arm, by_budget in scores.items()
+        for budget, values in by_budget
+        for seed, score in enumerate(values)
+    ]
+    return pd.DataFrame(rows)
+
+
+@case(10, "budget None stays in: two budgets are corrected for, and no gain is left")
+def _(folder):
+    frame = _runs(scratch=[(5, [50, 51, 52, 53]), (None, [50, 51, 52, 53])], transfer=[(5, [54, 52, 55, 55]), (None, [51, 50, 54, 51])])
+    table = paired_difference(frame, "transfer", "scratch")
+    verdict = transfer_verdict(frame, "transfer", "scratch", minimum_pairs=4).verdict
+    return (table["budget"].tolist(), verdict), ([5, None], "inconclusive")
+
+
+@case(11, "a study that ignores its seed is doubted, not positive")
+def _(folder):
+    frame = _runs(scratch=[(5, [50.0] * 5)], transfer=[(5, [60.0] * 5)])
+    with pytest.warns(UserWarning, match="All differences"):
+        verdict = transfer_verdict(frame, "transfer", "scratch")
+    return (verdict.verdict == "positive", "[DOUBT]" in str(verdict)), (False, True)
+
+
+@case(12, "ten rows of each of four runs are four runs")
+def _(folder):
+    frame = _runs(transfer=[(5, [1.0, 2.0, 3.0, 4.0])])
+    several = pd.concat([frame.assign(fold=fold, score=frame["score"] + fold) for fold in range(10)])
+    one, ten = confidence_interval(frame), confidence_interval(several)
+    return (ten["n"].tolist(), np.allclose(ten["high"] - ten["low"], one["high"] - one["low"])), ([4], True)
+
+
+@case(23, "one seed hard-coded in an arm is said")
+def _(folder):
+    frame = _runs(scratch=[(5, [50.0, 51, 49, 50, 52])], transfer=[(5, [60.0] * 5)])
+    return "[DOUBT]" in str(transfer_verdict(frame, "transfer", "scratch")), True
+
+
+# ---------------------------------------------------------------- 13, 14, 15: precision, ends, pictures
+
+
+@case(13, "features in half precision come as float32, the second time too")
+def _(folder):
+    given = keras.Input((6,))
+    model = keras.Model(given, layers.Dense(4, dtype="mixed_bfloat16", name="low")(given))
+    found = [extract_features(model, VECTORS, cache=folder) for _ in range(2)]
+    return ({str(each.dtype) for each in found}, bool((found[0] == found[1]).all())), ({"float32"}, True)
+
+
+@case(13, "relative: weights in half precision are refused")
+def _(folder):
+    given = keras.Input((6,))
+    model = keras.Model(given, layers.Dense(3, dtype="float16", name="head")(given))
+    with pytest.raises(ValueError, match="too coarse for what one update adds .* mixed_float16"):
+        fit_transfer(model, (VECTORS, TRAIN[1]), **PROBING)
+    return True, True
+
+
+def _softmax_case(words, end):
+    @case(14, f"{words} and the default loss: the validation loss is that of probabilities")
+    def _(folder):
+        given = keras.Input((6,))
+        model = keras.Model(given, end(given))
+        data = VECTORS, TRAIN[1]
+        fit = fit_transfer(model, data, data, **PROBING)
+        right = keras.losses.SparseCategoricalCrossentropy()(TRAIN[1], model.predict(VECTORS, verbose=0))
+        return fit.history["validation_loss"].iloc[-1] == pytest.approx(float(right), rel=1e-4), True
+
+
+_softmax_case("a softmax head", layers.Dense(3, activation="softmax", name="head"))
+_softmax_case(
+    "relative: a Softmax layer", lambda x: layers.Softmax()(layers.Dense(3, name="head")(x))
+)
+
+
+def _pictures_case(words, change, error, message):
+    @case(15, f"{words} into a backbone")
+    def _(folder):
+        backbone = load_backbone(size=32, weights=None)
+        x = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), "uint8")
+        said = pytest.warns(UserWarning, match=message) if error is UserWarning else pytest.raises(error, match=message)
+        with said:
+            extract_features(backbone, change(x), stage="stem")
+        return True, True
+
+
+_pictures_case("pictures 0…1", lambda x: (x / 255).astype("float32"), UserWarning, "255")
+_pictures_case("16-bit pictures", lambda x: x.astype("uint16") * 257, UserWarning, "257")
+_pictures_case("grey pictures", lambda x: x[..., :1], ValueError, "repeat")
+_pictures_case("relative: pictures with alpha", lambda x: np.concatenate([x, x[..., :1]], axis=-1), ValueError, ":3")
+
+
+# ---------------------------------------------------------------- 16: loaded, resumed, diverging
+
+
+@case(16, "loaded with silenced dropout, diverging: the weights are put back")
+def _(folder):
+    model = classifier(layers.Dense(4, name="low"), layers.Dropout(0.5, name="drop"))
+    freeze_all_but(model)
+    model.save(folder / "model.keras")
+    loaded = keras.models.load_model(folder / "model.keras", compile=False)
+    before = [weight.copy() for weight in loaded.get_weights()]
+    with pytest.warns(UserWarning, match="stays frozen"), pytest.raises(FloatingPointError):
+        fit_transfer(loaded, (VECTORS, TRAIN[1]), **FINE_TUNING | {"learning_rate": 3e38, "updates": 20})
+    return all((old == new).all() for old, new in zip(before, loaded.get_weights(), strict=True)), True
+
+
+@case(16, "relative: a run on a loaded model is recognised when it is resumed")
+def _(folder):
+    model = classifier(layers.Dense(4, name="low"), layers.Dropout(0.5, name="drop"))
+    freeze_all_but(model)
+    save_model(model, folder / "model.keras")
+    ends = []
+    for _ in range(2):
+        loaded = load_model(folder / "model.keras")
+        fit_transfer(loaded, (VECTORS, TRAIN[1]), resume=folder / "run.npz", **SETTINGS | {"strategy": "lp_ft"})
+        ends.append(snapshot(loaded))
+    return len(ends), 2
+
+
 # ---------------------------------------------------------------- 17, 19, 20: what moves, what stays
 
 
@@ -378,3 +649,60 @@ def _(folder):
     before = is_stale(model)
     norm.trainable = True
     return (before, is_stale(model)), (False, True)
+
+
+# ---------------------------------------------------------------- 18, 21, 22: names, one optimizer, streams
+
+
+@case(18, "train labels (cat, dog), validation labels (dog, cat)")
+def _(folder):
+    class Named:
+        def __init__(self, names):
+            self.x, self.y, self.label_names = VECTORS, TRAIN[1], names
+
+    with pytest.raises(ValueError, match="in another order"):
+        fit_transfer(classifier(), Named(["cat", "dog", "emu"]), Named(["dog", "cat", "emu"]), **PROBING)
+    return True, True
+
+
+def _optimizer_case(words, settings):
+    @case(21, f"{words}: with equal factors as in one optimizer")
+    def _(folder):
+        ends = []
+        for kit in (True, False):
+            keras.utils.set_random_seed(0)
+            model = classifier(layers.Dense(4, name="low"))
+            optimizer = keras.optimizers.AdamW(0.01, **settings)
+            if kit:
+                optimizer = discriminative_optimizer(model, 0.01, {"low": 1.0}, optimizer=optimizer)
+            model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(True), jit_compile=False)
+            model.fit(VECTORS, TRAIN[1], batch_size=4, shuffle=False, verbose=0)
+            ends.append(np.concatenate([weight.ravel() for weight in model.get_weights()]))
+        return bool(np.abs(ends[0] - ends[1]).max() < 1e-6), True
+
+
+_optimizer_case("global_clipnorm", {"global_clipnorm": 0.01})
+_optimizer_case("relative: decay and averaging", {"weight_decay": 0.1, "use_ema": True})
+
+
+def _stream_case(words, make):
+    @case(22, f"{words} train as arrays do")
+    def _(folder):
+        ends = []
+        for data in (make(VECTORS, TRAIN[1]), (VECTORS, TRAIN[1])):
+            keras.utils.set_random_seed(0)
+            model = classifier()
+            fit_transfer(model, data, **PROBING)
+            ends.append(model.get_layer("head").kernel.numpy())
+        return bool((ends[0] == ends[1]).all()), True
+
+
+_stream_case("tf.data in batches", lambda x, y: tf.data.Dataset.from_tensor_slices((x, y)).batch(5))
+_stream_case("relative: lists", lambda x, y: [x.tolist(), y.tolist()])
+
+
+@case(22, "relative: a generator is refused with the cure")
+def _(folder):
+    with pytest.raises(ValueError, match="is a generator, which may never end"):
+        fit_transfer(classifier(), ((x, y) for x, y in zip(VECTORS, TRAIN[1], strict=True)), **PROBING)
+    return True, True

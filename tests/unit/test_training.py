@@ -10,7 +10,7 @@ from keras import layers
 from tests.unit.networks import COMMON, HELD_OUT, SHAPE, TRAIN, moved, network
 from tl_helpers import training
 from tl_helpers.datasets import load_street, sample_budget
-from tl_helpers.freezing import is_stale
+from tl_helpers.freezing import is_stale, live_random_layers
 from tl_helpers.loop import draw_batches
 from tl_helpers.models import small_cnn
 from tl_helpers.training import accuracy, fit_transfer, mean_recall
@@ -64,7 +64,7 @@ def test_what_each_strategy_moves(strategy, settings, expected):
     norms = {layer.trainable for layer in model.layers if layer.name.endswith("norm")}
     assert norms == {strategy == "scratch"}
     assert model.compiled and not is_stale(model) and not model.optimizer.built
-    dropping = [layer.name for layer in model.layers if getattr(layer, "rate", 0) > 0]
+    dropping = [layer.name for layer in live_random_layers(model)]
     frozen = {"linear_probing": 2, "scratch": 0}.get(strategy, {"conv1": 1, "conv2": 2}.get(settings.get("upto"), 0))
     assert dropping == ["conv1_drop", "conv2_drop", "head_drop"][frozen:]
 
