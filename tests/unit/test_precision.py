@@ -76,8 +76,8 @@ def test_faint_gradients_train_in_float16_too(policy):
     own, by_keras = faint_network(), faint_network()
     fit_transfer(own, FAINT, **RUN, loss=keras.losses.MeanSquaredError())
     fit_by_keras(by_keras, *FAINT, loss=keras.losses.MeanSquaredError())
-    assert np.abs(own.get_weights()[0]).min() > 1e-5  # otherwise exactly 0
-    assert_same_weights(own, by_keras)
+    assert np.abs(own.get_weights()[0]).min() > 1e-6  # otherwise exactly 0
+    assert_same_weights(own, by_keras, atol=1e-9)
 
 
 def test_one_layer_in_float16_is_enough():
@@ -87,7 +87,7 @@ def test_one_layer_in_float16_is_enough():
     model = keras.Model(image, layers.Dense(1, name="head", kernel_initializer="ones")(hidden))
     assert model.dtype_policy.name == "float32"
     fit_transfer(model, FAINT, **RUN, loss=keras.losses.MeanSquaredError())
-    assert np.abs(model.get_weights()[0]).min() > 1e-5  # otherwise exactly 0
+    assert np.abs(model.get_weights()[0]).min() > 1e-6  # otherwise exactly 0
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
