@@ -94,8 +94,8 @@ def default_loss(model):
     ending = ending_of(model)
     if ending == "sigmoid":
         raise ValueError(
-            f"{model.name!r} ends in a sigmoid, and the default loss is for classes of which one is right. For yes-or-no "
-            f'targets pass loss="binary_crossentropy"; for classes end the model in Dense(n_classes).'
+            f"{model.name!r} ends in a sigmoid, and the default loss is for classes of which one is right. For "
+            f'yes-or-no targets pass loss="binary_crossentropy"; for classes end the model in Dense(n_classes).'
         )
     if model.output_shape[-1] == 1:
         raise ValueError(
@@ -163,8 +163,8 @@ def check_loss(loss, model, y, name):
         ending, logits = ending_of(model), _takes_logits(loss)
         if logits and ending in ("softmax", "sigmoid"):
             raise ValueError(
-                f"{model.name!r} ends in a {ending}, and the loss has from_logits=True: the {ending} would count twice. "
-                f"Leave out one of the two."
+                f"{model.name!r} ends in a {ending}, and the loss has from_logits=True: the {ending} would count "
+                f"twice. Leave out one of the two."
             )
         if not logits and ending == "linear":
             raise ValueError(
@@ -175,8 +175,8 @@ def check_loss(loss, model, y, name):
         _check_indices(y, outputs, name)
     elif kind in _ELEMENTWISE and not _same(*_aligned(y.shape[1:], outputs)):
         raise ValueError(
-            f"The targets of {name} have shape {y.shape[1:]} per input and the outputs of {model.name!r} {outputs}. The "
-            f"loss {kind} compares them one by one, so both must be the same."
+            f"The targets of {name} have shape {y.shape[1:]} per input and the outputs of {model.name!r} {outputs}. "
+            f"The loss {kind} compares them one by one, so both must be the same."
         )
     elif kind is None and isinstance(loss, keras.losses.Loss) and not hasattr(loss, "fn"):
         _check_own(loss, y, outputs, name)
@@ -206,8 +206,8 @@ def _check_indices(y, outputs, name):
     if not fits or not whole or y.min() < 0 or y.max() >= classes:
         what = f"{y.min():g}…{y.max():g}" if y.dtype.kind in "iufb" else "no numbers"
         raise ValueError(
-            f"The targets of {name} must be class indices 0…{classes - 1} of shape {per_input} per input for this loss; "
-            f"they are {y.dtype} of shape {y.shape[1:]} per input, {what}. For one-hot targets pass "
+            f"The targets of {name} must be class indices 0…{classes - 1} of shape {per_input} per input for this "
+            f"loss; they are {y.dtype} of shape {y.shape[1:]} per input, {what}. For one-hot targets pass "
             f"categorical_crossentropy."
         )
 
@@ -227,8 +227,9 @@ def _check_own(loss, y, outputs, name):
     single = np.mean([np.mean(loss.call(wanted[row : row + 1], guesses[row : row + 1])) for row in range(2)])
     if not np.isclose(both, single, rtol=1e-4):
         raise ValueError(
-            f"The targets of {name} have shape {target} per input and the outputs {output}: {type(loss).__name__} would "
-            f"compare every target with every output. Give the targets the outputs' shape: y.reshape(-1, *{output})."
+            f"The targets of {name} have shape {target} per input and the outputs {output}: {type(loss).__name__} "
+            f"would compare every target with every output. Give the targets "
+            f"the outputs' shape: y.reshape(-1, *{output})."
         )
 
 

@@ -162,7 +162,7 @@ def as_array(value, name):
     if isinstance(value, dict) or (several and len({np.shape(part) for part in value}) > 1):
         raise ValueError(f"{name} holds {len(value)} arrays, for a network with as many. This takes networks with one.")
     if np.ma.isMaskedArray(value) and np.ma.is_masked(value):
-        raise ValueError(f"{name} is a masked array, and what is masked would count. Leave it out, or fill it: .filled().")
+        raise ValueError(f"{name} is a masked array, and what is masked would count. Leave it out: .filled(…).")
     if hasattr(value, "toarray") or hasattr(value, "to_tensor"):
         cure = "toarray" if hasattr(value, "toarray") else "to_tensor"
         raise ValueError(f"{name} is a {type(value).__name__}; networks here take full arrays: .{cure}().")
@@ -176,8 +176,8 @@ def as_array(value, name):
         array = np.char.decode(array, "utf-8")
     if array.dtype.kind not in "fciubU":
         raise ValueError(
-            f"{name} holds {array.dtype} values instead of numbers. Arrays of one shape: np.stack(list(a)). A table with "
-            f"mixed or missing values: fill them, then a.to_numpy('float32')."
+            f"{name} holds {array.dtype} values instead of numbers. Arrays of one shape: np.stack(list(a)). A table "
+            f"with mixed or missing values: fill them, then a.to_numpy('float32')."
         )
     if array.ndim == 0:
         raise ValueError(f"{name} is a single value instead of an array.")
@@ -212,16 +212,16 @@ def _read(data, input_shape, name):
             columns, ndim = [[] for _ in arrays], arrays[0].ndim
             if ndim not in (len(input_shape), len(input_shape) - 1):
                 raise ValueError(
-                    f"The elements of {name} have inputs of shape {arrays[0].shape}; the network takes {input_shape[1:]}, "
-                    f"one by one or in batches."
+                    f"The elements of {name} have inputs of shape {arrays[0].shape}; the network takes "
+                    f"{input_shape[1:]}, one by one or in batches."
                 )
             batched = ndim == len(input_shape)
             size = (count - 2) * sum(array.nbytes for array in arrays)
         size = max(size, sum(part.nbytes for column in columns for part in column[-1:]) * len(columns[0]))
         if size > READ_LIMIT:
             raise ValueError(
-                f"{name} takes more than {READ_LIMIT / 2**30:g} GiB in memory, into which it is read once. Give fewer or "
-                f"smaller images, leave out repeat(), or train with Keras's own fit."
+                f"{name} takes more than {READ_LIMIT / 2**30:g} GiB in memory, into which it is read once. Give "
+                f"fewer or smaller images, leave out repeat(), or train with Keras's own fit."
             )
         for column, array in zip(columns, arrays, strict=True):
             column.append(array)

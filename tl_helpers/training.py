@@ -176,8 +176,8 @@ def fit_transfer(
         A file that is written after each phase. The same call after an interruption, in a new process too, starts with
         the first unfinished phase and ends with the same weights as an unbroken run.
     class_weight : dict of int to float, optional
-        How much the training examples of each class count, as in ``fit``: 1 for a class that is not in it. Validation is
-        not weighted by it.
+        How much the training examples of each class count, as in ``fit``: 1 for a class that is not in it. Validation
+        is not weighted by it.
 
     Returns
     -------

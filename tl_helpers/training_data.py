@@ -80,8 +80,9 @@ def _refuse(array, name, largest):
     whole = f".all(axis={axes[0] if len(axes) == 1 else axes})" if axes else ""
     beyond = "" if largest == float("inf") else f" or beyond {largest:.1e}"
     raise ValueError(
-        f"{name} holds values that are not finite (NaN, infinite{beyond}): {count} of {array.size}, the first in example "
-        f"{first}. Leave such examples out, with their targets (keep = np.isfinite(a){whole} for an array a), or put "
+        f"{name} holds values that are not finite (NaN, infinite{beyond}): {count} of {array.size}, the first in "
+        f"example {first}. Leave such examples out, with their "
+        f"targets (keep = np.isfinite(a){whole} for an array a), or put "
         f"numbers in their place, such as np.nan_to_num(a)."
     )
 
@@ -153,8 +154,8 @@ def check_data(data, model, loss, name, *, weighted=False, class_weight=None, la
         )
     if names is not None and (len(names) > classes if name == "data" else len(names) != classes):
         raise ValueError(
-            f"{name} knows {len(names)} classes ({_listed(names)}), and {model.name!r} has {classes} outputs. Give it one "
-            f"output per class."
+            f"{name} knows {len(names)} classes ({_listed(names)}), and {model.name!r} has {classes} outputs. Give it "
+            f"one output per class."
         )
     if name == "train":
         missing = np.flatnonzero(np.bincount(y, minlength=classes) == 0)
@@ -245,8 +246,8 @@ def check_label_names(train, validation):
         return
     order = " in another order" if sorted(ours) == sorted(theirs) else ""
     raise ValueError(
-        f"The classes of train are {_listed(ours)}, those of validation {_listed(theirs)}: the same index means another "
-        f"class{order}. Number the labels of both by one list of names."
+        f"The classes of train are {_listed(ours)}, those of validation {_listed(theirs)}: the same index means "
+        f"another class{order}. Number the labels of both by one list of names."
     )
 
 
@@ -291,7 +292,8 @@ def _check_weights(weights, n, name):
     check_finite(array, f"sample_weight of {name}", largest=LARGEST)
     if array.min() < 0 or not array.any():
         raise ValueError(
-            f"The weights of {name} must be at least 0, and one of them above; they are {array.min():g}…{array.max():g}."
+            f"The weights of {name} must be at least 0, and one of them above; they are "
+            f"{array.min():g}…{array.max():g}."
         )
     return array.astype("float32")
 
@@ -311,10 +313,10 @@ def _weights_by_class(class_weight, y, model, name):
     if y.ndim > 1:
         labels = y.argmax(axis=-1) if y.shape[-1] != 1 else y[..., 0]
         if y.shape[-1] != 1 and not ((y.sum(axis=-1) == 1) & (y.max(axis=-1) == 1)).all():
-            raise ValueError(f"class_weight is for targets of one class per input, and those of {name} are not one-hot.")
+            raise ValueError(f"class_weight is for targets of one class per input, but {name} is not one-hot.")
     if labels.ndim != 1 or not (labels == np.round(labels)).all():
         raise ValueError(f"class_weight is for classes, and the targets of {name} are not class indices.")
     weights = np.array([class_weight.get(int(label), 1.0) for label in labels], "float32")
     if not weights.any():
-        raise ValueError("class_weight gives every example of the training data the weight 0. Nothing could be learned.")
+        raise ValueError("class_weight gives every example of train the weight 0. Nothing could be learned.")
     return weights

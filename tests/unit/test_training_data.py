@@ -45,7 +45,7 @@ def test_how_many_are_not_finite_and_where_the_first_is(value, dtype):
     array = np.zeros((7, 3, 2), dtype)
     assert check_finite(array, "a") == (0, 0)
     array[4, 1] = array[6, 2, 0] = value
-    with pytest.raises(ValueError, match=r"a holds values that are not finite .*: 3 of 42, the first in example 4\. Leav"):
+    with pytest.raises(ValueError, match=r"a holds values that are not finite .*: 3 of 42, the first in example 4\. L"):
         check_finite(array, "a")
     with pytest.raises(ValueError, match=r"keep = np\.isfinite\(a\)\.all\(axis=\(1, 2\)\)"):
         check_finite(array, "a")
@@ -263,7 +263,7 @@ def unknown_length():
         (lambda: (X.astype(str), Y), "x of train holds text"),
         (lambda: (X, 3), "y of train is a single value"),
         (lambda: (X, WORDS), r"targets of train are text \('cat', 'dog', 'emu'\)\. .*names = sorted\(set\(y_train\)\)"),
-        (lambda: named(("cat", "dog", "fox"), y=WORDS), r"targets 'emu', which are not among its classes, 'cat', 'dog', 'f"),
+        (lambda: named(("cat", "dog", "fox"), y=WORDS), r"targets 'emu', which are not among its classes, 'cat', "),
         (lambda: named(("cat", "dog")), r"train knows 2 classes \('cat', 'dog'\), and 'small_cnn.*' has 3 outputs"),
         (lambda: named(tuple("abcd")), "train knows 4 classes"),
     ],
@@ -334,7 +334,8 @@ def test_settings_of_the_wrong_kind_are_named(settings, message):
 
 
 def test_numbers_of_numpy_are_numbers():
-    settings = {"seed": np.uint8(0), "batch_size": np.int64(4), "learning_rate": np.float64(0.01), "updates": np.int32(3)}
+    settings = {"seed": np.uint8(0), "batch_size": np.int64(4), "learning_rate": np.float64(0.01)}
+    settings["updates"] = np.int32(3)
     assert fit_transfer(network(), TRAIN, strategy="fine_tuning", **settings).updates == 3
 
 
@@ -348,7 +349,7 @@ def two(inputs, outputs):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: keras.Sequential([layers.Flatten(), layers.Dense(3, name="head")]), "does not know its shapes yet: it was"),
+        (lambda: keras.Sequential([layers.Flatten(), layers.Dense(3, name="head")]), "does not know its shapes yet"),
         (lambda: two(2, 1), r"has 2 inputs \(image0, image1\), and this takes networks with one"),
         (lambda: two(1, 2), r"has 2 outputs \("),
         (lambda: body_of(network(), "conv2"), r"must be a keras\.Model, not a Backbone\. Put a head on it"),
