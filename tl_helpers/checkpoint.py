@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from tl_helpers.files import atomic_path
+from tl_helpers.fingerprint import fingerprint
 from tl_helpers.graph import describe, leaves_of
 
 
@@ -49,14 +50,16 @@ def run_key(model, phases, settings, batch_size, seed, *data):
     Returns
     -------
     str
+
+    Raises
+    ------
+    TypeError
+        If it cannot be told for certain what a layer or setting computes.
     """
-    loss = settings["loss"]
-    named = getattr(loss, "__qualname__", None) or (loss if isinstance(loss, str) else None)
     described = {
+        # Functions and classes among them (a loss) by what they compute. How the run is sped up decides nothing.
+        "settings": fingerprint({name: settings[name] for name in sorted(settings) if name != "cache"}),
         "phases": [asdict(phase) for phase in phases],
-        "factors": settings["factors"],
-        "weights": settings["weights"],
-        "loss": named or (loss and [type(loss).__name__, loss.get_config()]),
         "batch_size": batch_size,
         "seed": seed,
         "network": describe(model),
@@ -64,7 +67,7 @@ def run_key(model, phases, settings, batch_size, seed, *data):
         "names": [re.sub(r"_\d+$", "", layer.name) for layer in leaves_of(model)],
         "data": [[[str(array.dtype), array.shape] for array in pair] if pair else None for pair in data],
     }
-    digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for weight in model.weights:
         digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
     for array in (array for pair in data if pair for array in pair):

@@ -70,7 +70,8 @@ def run_once(model, x, *, batch_size, training=False, cache=None, forward=None):
     training : bool
         How layers shall behave that differ between training and use.
     cache : path-like or dict, optional
-        See :func:`extract_features`. A folder that cannot be written to costs a warning, not the result.
+        See :func:`extract_features`. A folder that cannot be written to costs a warning, not the result; so does a
+        layer of which it cannot be told for certain what it computes: nothing is then kept or found.
     forward : callable, optional
         From ``make_forward(model, training=training)`` (:mod:`tl_helpers.loop`), where one is there already.
 
@@ -88,7 +89,11 @@ def run_once(model, x, *, batch_size, training=False, cache=None, forward=None):
     if len(x) == 0:
         raise ValueError("There are no inputs to run the network on.")
     check_finite(x, "x", largest=LARGEST)
-    key = None if cache is None else _key(model, x, batch_size, training)
+    try:
+        key = None if cache is None else _key(model, x, batch_size, training)
+    except TypeError as error:
+        warnings.warn(f"The features are computed anew and not kept: {error}", stacklevel=3)
+        key = cache = None
     outputs = None
     if isinstance(cache, dict):
         outputs = cache.get(key)
@@ -112,7 +117,7 @@ def _key(model, x, batch_size, training):
 
     versions = [keras.__version__, tf.__version__, np.__version__]
     setting = [describe(model), versions, batch_size, training, str(x.dtype), x.shape, model.output.dtype]
-    digest = hashlib.sha256(json.dumps(setting, sort_keys=True, default=str).encode())
+    digest = hashlib.sha256(json.dumps(setting, sort_keys=True).encode())
     for weight in model.weights:
         digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
     digest.update(np.ascontiguousarray(x).tobytes())

@@ -6,13 +6,16 @@ so that an old result is recomputed rather than wrongly reused.
 """
 
 import ast
-import dataclasses
+import copyreg
 import dis
 import enum
 import functools
 import hashlib
 import importlib
 import os
+import sys
+import sysconfig
+import threading
 import types
 from pathlib import Path
 
@@ -20,7 +23,27 @@ import numpy as np
 
 LENGTH = 16
 _KIT = __name__.partition(".")[0]
-_CLASS_BOOKKEEPING = {"__doc__", "__firstlineno__", "__module__", "__qualname__", "__static_attributes__"}
+# What classes hold besides what they compute.
+_CLASS_BOOKKEEPING = {
+    "__abstractmethods__",
+    "__annotate__",
+    "__annotate_func__",
+    "__annotations__",
+    "__annotations_cache__",
+    "__dataclass_fields__",  # defaults and types of fields are in the methods made from them
+    "__dataclass_params__",
+    "__dict__",
+    "__doc__",
+    "__firstlineno__",
+    "__module__",
+    "__qualname__",
+    "__static_attributes__",
+    "__weakref__",
+    "_abc_impl",
+}
+_SCALARS = (bool, int, float, complex, str, bytes, type(None))
+_METHODS = (types.FunctionType, property, staticmethod, classmethod)
+_LOCKS = (type(threading.Lock()), type(threading.RLock()))
 
 
 def fingerprint(*values):
@@ -44,9 +67,12 @@ def fingerprint(*values):
 
     Notes
     -----
-    A function is known by its name, bytecode, defaults and enclosed variables, by the functions, classes and constants
-    of its own module (or notebook) that it uses, and by the text of the kit's modules that it can reach. Comments in
-    its own module do not count. Of other packages only the names are known.
+    A function is known by its bytecode, constants, defaults and enclosed variables, and by the functions, classes,
+    objects and constants that it uses, in its own module (or notebook) and in the user's others; a class by all its
+    members and bases; an object by its class and its attributes; a layer or model of Keras by what
+    :func:`tl_helpers.graph.describe` says, and its weights. Comments do not count. Of the kit the text of the modules
+    that can be reached counts; of installed packages only the names are known; nothing is known of the user's modules
+    that a function imports inside itself.
     """
     hasher = _Hasher()
     hasher.feed(values)
@@ -61,9 +87,13 @@ class _Hasher:
         self.open = []  # containers being fed just now: a container that holds itself must not be followed for ever
         self.definitions = []  # functions and classes already fed
         self.kit_modules = set()
+        self.home = None  # module of the first definition: where it is the kit's, not all of that module shall count
 
     def feed(self, values):
-        self._feed(values, home=None)
+        try:
+            self._feed(values)
+        except RecursionError:
+            raise TypeError("A value is nested too deeply to be fingerprinted.") from None
         for name, digest in sorted(_kit_sources(frozenset(self.kit_modules)).items()):
             self._write("source", f"{name} {digest}")
 
@@ -71,142 +101,344 @@ class _Hasher:
         content = content if isinstance(content, bytes) else str(content).encode("utf-8", "surrogatepass")
         self.digest.update(f"{tag}:{len(content)}:".encode() + content)
 
-    def _feed(self, value, home):
-        if isinstance(value, np.generic):
-            value = value.item()
+    def _feed(self, value):
+        if isinstance(value, np.generic) and not isinstance(value, np.void):
+            plain = value.item()
+            value = plain if isinstance(plain, _SCALARS) else np.asarray(value)  # such as a date or a bfloat16
         if isinstance(value, enum.Enum):
             self._write("enum", f"{qualified_name(type(value))}.{value.name}")
+            self._feed(value.value)
+            self._feed(type(value))
         elif isinstance(value, bytes):
             self._write("bytes", value)
-        elif value is None or isinstance(value, (bool, int, float, complex, str)):
+        elif value is None or type(value) in _SCALARS:
             self._write(type(value).__name__, repr(value))
-        elif isinstance(value, np.ndarray):
-            self._feed_array(value, home)
+        elif isinstance(value, (np.ndarray, np.void)):
+            self._feed_array(np.asanyarray(value))
         elif isinstance(value, os.PathLike):
             self._write("path", Path(value).as_posix())
         elif isinstance(value, types.ModuleType):
             self._write("module", value.__name__)
             self.kit_modules.add(value.__name__)
         elif isinstance(value, types.CodeType):
-            self._feed_code(value, home)
+            self._feed_code(value)
         elif isinstance(value, (types.FunctionType, type)):
-            self._feed_definition(value, home)
-        elif isinstance(value, (set, frozenset)):
+            self._feed_definition(value)
+        elif type(value) in (set, frozenset):
             self._write("set", " ".join(sorted(fingerprint(item) for item in value)))
+        elif isinstance(value, _LOCKS):  # they decide nothing
+            self._write("lock")
         elif any(value is container for container in self.open):
             self._write("itself")
         else:
             self.open.append(value)
-            self._feed_container(value, home)
+            self._feed_compound(value)
             self.open.pop()
 
-    def _feed_container(self, value, home):
-        if isinstance(value, dict):
+    def _feed_compound(self, value):
+        if type(value) in (dict, types.MappingProxyType):
             self._write("dict", len(value))
             for key, item in value.items():
-                self._feed(key, home)
-                self._feed(item, home)
-        elif isinstance(value, (list, tuple)):
+                self._feed((key, item))
+        elif type(value) in (list, tuple):
             self._write(type(value).__name__, len(value))
             for item in value:
-                self._feed(item, home)
-        elif isinstance(value, functools.partial):
-            self._write("partial")
-            self._feed((value.func, value.args, value.keywords), home)
+                self._feed(item)
         elif isinstance(value, types.MethodType):
             self._write("method")
-            self._feed((value.__func__, value.__self__), home)
-        elif dataclasses.is_dataclass(value):
-            self._write("dataclass", qualified_name(type(value)))
-            for field in dataclasses.fields(value):
-                self._feed((field.name, getattr(value, field.name)), home)
+            self._feed((value.__func__, value.__self__))
+        elif isinstance(value, types.BuiltinMethodType) and not isinstance(value.__self__, (types.ModuleType, type)):
+            self._write("method", value.__name__)  # of a list, say
+            self._feed(value.__self__)
+        elif isinstance(value, (functools.partial, functools.partialmethod)):
+            self._write(type(value).__name__)
+            self._feed((value.func, value.args, value.keywords))
+        elif isinstance(value, property):
+            self._write("property")
+            self._feed((value.fget, value.fset, value.fdel))
+        elif isinstance(value, (staticmethod, classmethod)):
+            self._write(type(value).__name__)
+            self._feed(value.__func__)
+        elif isinstance(value, functools.cached_property):
+            self._write("cached_property")
+            self._feed(value.func)
         elif isinstance(getattr(value, "__wrapped__", None), types.FunctionType):  # such as functools.lru_cache
             self._write("wrapped", qualified_name(type(value)))
-            self._feed(value.__wrapped__, home)
-        else:
-            self._feed_pickled(value)
+            self._feed(value.__wrapped__)
+        elif is_of_keras(value) and isinstance(value, (list, dict, set)):  # as a layer keeps what one assigns to it
+            self._feed(next(plain for plain in (list, dict, set) if isinstance(value, plain))(value))
+        elif is_of_keras(value):
+            from tl_helpers.computations import content_of
 
-    def _feed_array(self, array, home):
-        self._write("array", f"{array.dtype.str}{array.shape}")
-        if array.dtype.hasobject:
-            for item in array.ravel():
-                self._feed(item, home)
+            self._write("keras", package_version(real_class(value)))
+            self._feed((real_class(value), content_of(value)))
+        elif hasattr(value, "numpy") and hasattr(value, "dtype") and hasattr(value, "shape"):
+            self._write("tensor", qualified_name(type(value)))
+            self._feed(np.asarray(value.numpy()))
+        else:
+            self._feed_object(value)
+
+    def _feed_array(self, array):
+        self._write("array", f"{array.dtype.str} {array.dtype.name}{array.shape}")
+        if isinstance(array, np.ma.MaskedArray):
+            self._write("masked")
+            self._feed((np.ma.getmaskarray(array), array.fill_value, array.filled()))
+        elif array.dtype.hasobject:
+            for item in array.ravel().tolist():
+                self._feed(item)
         else:
             self.digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8) if array.nbytes else b"")
 
-    def _feed_code(self, code, home):
+    def _feed_code(self, code):
         # Bytecode, not source text: it belongs to the function for certain (also in a notebook or after `exec`), and it
         # knows no comments, layout or line numbers.
         self._write("code", code.co_code)
+        self._write("handlers", getattr(code, "co_exceptiontable", b""))
+        arguments = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags
+        self._write("arguments", " ".join(map(str, arguments)))
         for names in (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars):
             self._write("names", " ".join(names))
         for constant in code.co_consts:
-            self._feed(constant, home)
+            self._feed(constant)
         self.kit_modules |= _imported_names(code)
 
-    def _feed_definition(self, thing, home):
+    def _feed_definition(self, thing):
+        if isinstance(thing, type):
+            thing = real_class(thing)
         self._write("definition", qualified_name(thing))
-        module = thing.__module__ or ""
-        home = home or module
-        if module not in (home, "__main__"):
+        module = _module_of(thing)
+        if module.partition(".")[0] == _KIT and self.home not in (None, module):
             self.kit_modules.add(module)
-        elif not any(thing is known for known in self.definitions):
+            if isinstance(thing, types.FunctionType):  # the text tells what it does, but not what it was given
+                self._feed(own_parts([_cell_content(cell) for cell in thing.__closure__ or ()]))
+        elif is_library(module):
+            if isinstance(thing, types.FunctionType):
+                self._feed(own_parts([_cell_content(cell) for cell in thing.__closure__ or ()]))
+        elif any(thing is known for known in self.definitions):
+            # Two may have the same name: say which.
+            self._write("known", next(n for n, known in enumerate(self.definitions) if thing is known))
+        else:
             self.definitions.append(thing)
+            home, self.home = self.home, self.home or module
             if isinstance(thing, type):
-                self._feed_class(thing, home)
+                self._feed_class(thing)
             else:
-                self._feed_function(thing, home)
+                self._feed_function(thing)
+            self.home = home
 
-    def _feed_function(self, function, home):
-        self._feed(function.__code__, home)
-        self._feed((function.__defaults__, function.__kwdefaults__), home)
-        for cell in function.__closure__ or ():
-            try:
-                self._feed(cell.cell_contents, home)
-            except ValueError:
-                self._write("empty cell")
-        for name in sorted(_global_names(function.__code__)):
+    def _feed_function(self, function):
+        self._feed(function.__code__)
+        self._feed((function.__defaults__, function.__kwdefaults__))
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            self._feed_used(function, name, _cell_content(cell))
+        for name, attributes in sorted(_global_names(function.__code__).items()):
             if name in function.__globals__:
+                value = function.__globals__[name]
                 self._write("global", name)
-                try:
-                    self._feed(function.__globals__[name], home)
-                except TypeError:
-                    self._write("unknown", qualified_name(type(function.__globals__[name])))
+                self._feed_used(function, name, value)
+                if isinstance(value, types.ModuleType) and not is_library(value.__name__):
+                    for attribute in sorted(attributes):
+                        self._feed_used(function, f"{name}.{attribute}", getattr(value, attribute, None))
+        self._feed([item for item in sorted(vars(function).items()) if item[0] != "__wrapped__"])
 
-    def _feed_class(self, kind, home):
-        for base in kind.__bases__:
-            self._feed(base, home)
-        for name, member in sorted(vars(kind).items()):
-            if isinstance(member, (staticmethod, classmethod)):
-                member = member.__func__
-            if isinstance(member, property):
-                member = (member.fget, member.fset)
-            if isinstance(member, (types.FunctionType, tuple, str, int, float)) and name not in _CLASS_BOOKKEEPING:
-                self._write("member", name)
-                self._feed(member, home)
+    def _feed_used(self, function, name, value):
+        try:
+            self._feed(value)
+        except TypeError as error:
+            raise TypeError(f"{name}, which {function.__qualname__} uses: {error}") from error
 
-    def _feed_pickled(self, value):
+    def _feed_class(self, kind):
+        self._feed([base for base in (*kind.__bases__, type(kind)) if base not in (object, type)])
+        members = {name: member for name, member in vars(kind).items() if name not in _CLASS_BOOKKEEPING}
+        if issubclass(kind, enum.Enum):
+            self._feed([(name, member.value) for name, member in kind.__members__.items()])
+            members = {name: member for name, member in members.items() if isinstance(member, _METHODS)}
+        for name, member in sorted(members.items()):
+            self._write("member", name)
+            if not isinstance(member, (types.MemberDescriptorType, types.GetSetDescriptorType)):
+                self._feed(member)
+
+    def _feed_object(self, value):
+        """Feed an object by its class and state: all its attributes, where the class is not a package's."""
         import joblib
 
+        kind = type(value)
+        self._write("object", qualified_name(kind))
         try:
-            self._write(qualified_name(type(value)), joblib.hash(value))
+            if _module_of(kind).partition(".")[0] == "pandas":  # large, and nobody's functions are in it
+                self._write("pickled", joblib.hash(value))
+                return
+            if not is_library(_module_of(kind)):
+                self._feed((kind, _attributes(value)))
+                for plain in (dict, list, tuple, set, frozenset, str, int, float, complex):
+                    if isinstance(value, plain):
+                        return self._feed(plain(value) if plain is not str else str.__str__(value))
+                if not _holds_more(kind):
+                    return
+            reduce = copyreg.dispatch_table.get(kind)
+            reduced = reduce(value) if reduce else value.__reduce_ex__(4)
+        except TypeError as error:
+            if "fingerprinted" in str(error):
+                raise
+            raise _refusal(value, error) from error
         except Exception as error:
-            raise TypeError(
-                f"An object of type {qualified_name(type(value))} cannot be fingerprinted ({error}). Pass plain "
-                f"values, arrays, data sets or functions, and make other objects inside the function."
-            ) from error
+            raise _refusal(value, error) from error
+        if isinstance(reduced, str):
+            self._write("named", reduced)
+        else:
+            parts = [list(part) if hasattr(part, "__next__") else part for part in reduced]
+            self._feed([sorted(p.items()) if type(p) is dict and all(map(_is_text, p)) else p for p in parts])
+
+
+def _refusal(value, error):
+    return TypeError(
+        f"An object of type {qualified_name(type(value))} cannot be fingerprinted ({error}). Pass plain "
+        f"values, arrays, data sets or functions, and make other objects inside the function."
+    )
+
+
+def _is_text(value):
+    return isinstance(value, str)
+
+
+def _holds_more(kind):
+    """Tell whether objects of a class may hold more than attributes, because they derive from a package's class."""
+    return any(is_library(_module_of(base)) and base is not object for base in kind.__mro__)
+
+
+def _attributes(value):
+    """List an object's attributes, those in slots too, by name."""
+    found = dict(getattr(value, "__dict__", {}))
+    for base in type(value).__mro__:
+        slots = vars(base).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name.startswith("__") and not name.endswith("__"):
+                name = f"_{base.__name__.lstrip('_')}{name}"
+            if name not in ("__dict__", "__weakref__") and hasattr(value, name):
+                found[name] = getattr(value, name)
+    return sorted(found.items())
+
+
+def _cell_content(cell):
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return "empty cell"
+
+
+def own_parts(value, seen=()):
+    """List what in a value is the user's: functions, classes, and objects of their classes, however deep.
+
+    Parameters
+    ----------
+    value : object
+        Such as the attributes of a layer of Keras.
+    seen : tuple
+        What `value` is a part of.
+
+    Returns
+    -------
+    list
+        Empty where the names and settings in a value tell all about it.
+    """
+    if any(value is each for each in seen) or isinstance(value, (np.ndarray, *_SCALARS)):
+        return []
+    seen = (*seen, value)
+    if isinstance(value, dict) or type(value) is types.MappingProxyType:
+        items = [part for pair in value.items() for part in pair]
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        items = list(value) if not isinstance(value, (set, frozenset)) else sorted(value, key=repr)
+    elif isinstance(value, functools.partial):
+        items = [value.func, value.args, value.keywords]
+    elif isinstance(value, types.MethodType):
+        items = [value.__func__, value.__self__]
+    elif isinstance(value, types.FunctionType):
+        if not is_library(_module_of(value)):
+            return [value]
+        items = [_cell_content(cell) for cell in value.__closure__ or ()]
+    elif isinstance(getattr(value, "__wrapped__", None), types.FunctionType):
+        return own_parts(value.__wrapped__, seen)
+    elif isinstance(value, type):
+        return [] if is_library(_module_of(real_class(value))) else [value]
+    elif not is_library(_module_of(real_class(value))):
+        return [value]
+    elif is_of_keras(value):
+        from tl_helpers.computations import attributes_of
+
+        items = list(attributes_of(value).values())
+    else:
+        items = []
+    return [part for item in items for part in own_parts(item, seen)]
+
+
+def real_class(thing):
+    """Return the class of an object, or a class itself; of a layer that the kit keeps still the one it was made of."""
+    kind = thing if isinstance(thing, type) else type(thing)
+    return vars(kind).get("_still_of", kind)
+
+
+def package_version(kind):
+    """Return the version of the package that a class is from, or nothing."""
+    return str(getattr(sys.modules.get(_module_of(kind).partition(".")[0]), "__version__", ""))
+
+
+def _module_of(thing):
+    name = getattr(thing, "__module__", "")
+    return name if isinstance(name, str) else ""  # some compiled classes give something else
+
+
+def is_of_keras(value):
+    """Tell whether an object's class derives from one of Keras's."""
+    return any(_module_of(base).partition(".")[0] == "keras" for base in type(value).__mro__)
+
+
+def is_library(module):
+    """Tell whether a module is Python's own or an installed package's, so that its names say what it does.
+
+    Parameters
+    ----------
+    module : str
+
+    Returns
+    -------
+    bool
+        False for the kit, notebooks and the user's own files.
+    """
+    top = (module or "").partition(".")[0]
+    if top in (_KIT, "__main__"):
+        return False
+    if top.startswith("_cython_"):  # where compiled packages keep the types of their functions
+        return True
+    found = sys.modules.get(top)
+    file = getattr(found, "__file__", None) or next(iter(getattr(found, "__path__", ())), None)
+    if file is None:
+        return top in sys.stdlib_module_names
+    parts = Path(file).parts
+    if "site-packages" in parts or "dist-packages" in parts:
+        return True
+    return any(Path(file).is_relative_to(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
 
 
 def qualified_name(thing):
     """Return a function's or class's module and name, such as ``"tl_helpers.datasets.load_emoji"``."""
-    return f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', type(thing).__qualname__)}"
+    return f"{_module_of(thing)}.{getattr(thing, '__qualname__', type(thing).__qualname__)}"
 
 
 def _global_names(code):
-    names = {step.argval for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    """Return the global names in bytecode, each with the attributes that are taken from it at once."""
+    names, last = {}, None
+    for step in dis.get_instructions(code):
+        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"):
+            last = names.setdefault(step.argval, set())
+        elif last is not None and step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+            last.add(step.argval)
+            last = None
+        else:
+            last = None
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            names |= _global_names(constant)
+            for name, attributes in _global_names(constant).items():
+                names.setdefault(name, set()).update(attributes)
     return names
 
 

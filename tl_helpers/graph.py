@@ -7,6 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tl_helpers.computations import computed_by, is_own, settings_of
+from tl_helpers.fingerprint import fingerprint, real_class
+
 if TYPE_CHECKING:
     import keras
 
@@ -101,45 +104,84 @@ def leaves_of(model):
     return list(dict.fromkeys(leaves))
 
 
-def describe(model):
+def describe(model, *, of_class=True):
     """Say what a model computes, apart from its weights: its layers, their settings, how they are wired.
 
     Parameters
     ----------
     model : keras.Model
         A functional or a built sequential model.
+    of_class : bool
+        Whether a class of the user's that the model is an instance of counts, as it may do more than its layers.
 
     Returns
     -------
     list
-        The same for two models that compute the same way, whatever their layers are called; ready for ``json.dumps``
-        with ``default=str``.
+        The same for two models that compute the same way, whatever their layers are called; ready for ``json.dumps``.
+        Where a layer computes what its class's name and settings do not tell (a class or function of the user's), they
+        hold a hash of it under ``"computes"``, see :func:`tl_helpers.fingerprint.fingerprint`.
+
+    Raises
+    ------
+    TypeError
+        If it cannot be told for certain what a layer computes.
     """
     import keras
 
     position, described = {}, []
     for number, node in enumerate(nodes_of(model)):
         position.update({id(tensor): [number, index] for index, tensor in enumerate(node.outputs)})
-        if isinstance(node.layer, keras.Model):
-            settings = describe(node.layer)
-        else:
-            config = node.layer.get_config() if hasattr(node.layer, "get_config") else {}
-            settings = {name: value for name, value in config.items() if name not in ("name", "trainable")}
         # What a call is given besides tensors: the 2 in `x / 2` is no setting of the division.
-        constants = keras.tree.map_structure(_constant, node.arguments)
-        described.append([type(node.layer).__name__, settings, [position[tensor] for tensor in node.inputs], constants])
+        constants = _plain(keras.tree.map_structure(_constant, node.arguments))
+        wires = [position[tensor] for tensor in node.inputs]
+        described.append([real_class(node.layer).__name__, _settings(node.layer), wires, constants])
+    for name, tensors in (("inputs", model.inputs), ("outputs", model.outputs)):
+        if len(tensors) > 1:  # their order
+            described.append([name, {}, [position.get(id(tensor)) for tensor in tensors], []])
+    if of_class and not is_own(model):
+        described.append([real_class(model).__name__, {"computes": _hash(model, [model])}, [], []])
     return described
+
+
+def _settings(layer):
+    import keras
+
+    if isinstance(layer, keras.Model) and is_own(layer) and getattr(layer, "outputs", None):
+        return describe(layer)
+    settings = settings_of(layer)
+    computes = computed_by(layer) if settings is not None else [layer]
+    settings = _plain(settings or {})
+    return settings | {"computes": _hash(layer, computes)} if computes else settings
+
+
+def _hash(layer, things):
+    try:
+        return fingerprint(things)
+    except TypeError as error:
+        raise TypeError(f"What layer {layer.name!r} computes cannot be told for certain. {error}") from error
 
 
 def _constant(value):
     import keras
 
-    if isinstance(value, keras.KerasTensor):
-        return None
-    if hasattr(value, "shape"):
+    return None if isinstance(value, keras.KerasTensor) else value
+
+
+def _plain(value):
+    """Turn settings into what JSON knows; what it does not know, into a hash."""
+    import keras
+
+    if isinstance(value, dict):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if hasattr(value, "shape") and not callable(value):
         array = keras.ops.convert_to_numpy(value)
-        return [str(array.dtype), array.shape, hashlib.sha256(array.tobytes()).hexdigest()]
-    return value
+        if not array.dtype.hasobject:
+            return [str(array.dtype), list(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]
+    return fingerprint(value)
 
 
 def belongs(name, stage):

@@ -1,6 +1,7 @@
 """A killed run goes on where it stopped and ends as if nothing had happened; what is not its own is refused."""
 
 import errno
+import functools
 import json
 import os
 import random
@@ -235,6 +236,90 @@ def test_another_network_with_the_same_weights_is_another_run(change, path):
     train(variant(), resume=path, strategy="fine_tuning", updates=2)
     with pytest.raises(ValueError, match="belongs to another run"):
         train(variant(**change), resume=path, strategy="fine_tuning", updates=2)
+
+
+class Factor:
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, y, outputs):
+        return self.factor * keras.losses.sparse_categorical_crossentropy(y, outputs, from_logits=True)
+
+
+class FactorLoss(keras.losses.Loss):
+    """A loss whose settings say nothing of what it does."""
+
+    sign = 1.0
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def call(self, y, outputs):
+        return self.sign * Factor(self.factor)(y, outputs)
+
+
+class OtherLoss(FactorLoss):
+    sign = 2.0
+
+
+OtherLoss.__name__ = OtherLoss.__qualname__ = "FactorLoss"
+
+
+def enclosing(weights):
+    def loss(y, outputs):
+        return weights.sum() * Factor(1.0)(y, outputs)
+
+    return loss
+
+
+def with_option(y, outputs, factor):
+    return factor * Factor(1.0)(y, outputs)
+
+
+LOSSES = {
+    "class weights that are enclosed": lambda n: enclosing(np.float32([1, n])),
+    "functions without a name": lambda n: (
+        (lambda y, outputs: Factor(1.0)(y, outputs)) if n == 1 else (lambda y, outputs: Factor(1.0)(y, 2 * outputs))
+    ),
+    "a partial function": lambda n: functools.partial(with_option, factor=float(n)),
+    "an object": lambda n: Factor(float(n)),
+    "a method": lambda n: Factor(float(n)).__call__,
+    "the state of a loss": lambda n: FactorLoss(float(n)),
+    "arrays in a loss": lambda n: FactorLoss(np.float32([n])),
+    "a class of loss": lambda n: FactorLoss(1.0) if n == 1 else OtherLoss(1.0),
+    "settings of a loss": lambda n: keras.losses.SparseCategoricalCrossentropy(
+        from_logits=True, ignore_class=None if n == 1 else 0
+    ),
+}
+
+
+@pytest.mark.parametrize("what", LOSSES)
+def test_another_loss_is_another_run(what, path):
+    def run(n):
+        return train(loss=LOSSES[what](n), strategy="linear_probing", updates=2, resume=path, validations=1)
+
+    whole = run(1)
+    content = path.read_bytes()
+    assert_same_run(run(1), whole)
+    assert path.read_bytes() == content
+    with pytest.raises(ValueError, match="belongs to another run"):
+        run(2)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"), [("class_weight", ({0: 1.0}, {0: 2.0})), ("metric", (len, max)), ("cache", ("auto", False))]
+)
+def test_every_setting_but_the_cache_counts(name, values):
+    settings = {"loss": None, "factors": None, "weights": "last", "cache": "auto"}
+    keys = {run_key(network(), [], settings | {name: value}, 4, 0, TRAIN, None) for value in values}
+    assert len(keys) == (1 if name == "cache" else 2)
+
+
+def test_a_loss_that_cannot_be_recognised_is_refused_before_training(path):
+    with open(os.devnull) as handle, pytest.raises(TypeError, match="handle, which .* uses: .* cannot be fingerprinted"):
+        train(loss=lambda y, outputs: Factor(1.0 if handle else 2.0)(y, outputs), resume=path)
+    assert not path.exists()
 
 
 def test_other_starting_weights_are_another_run(path, finished):

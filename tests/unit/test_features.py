@@ -1,10 +1,13 @@
 """Features are found again only where everything that decides them is the same; nothing on a disk can spoil them."""
 
 import errno
+import functools
 import io
 import json
 import os
 import random
+import subprocess
+import sys
 import warnings
 
 import keras
@@ -197,6 +200,217 @@ def test_weights_statistics_images_and_batches_count():
         assert key_of(model, other) != original
     assert key_of(model, batch_size=2) != original
     assert key_of(model, training=True) != original
+
+
+# ---------------------------------------------------------------- what functions and classes compute
+
+
+@keras.saving.register_keras_serializable("tests")
+def relu(x):
+    """Is called as Keras's own, and does something else."""
+    return -x
+
+
+class Scaled(layers.Layer):
+    """A layer whose settings say nothing of what it does."""
+
+    def __init__(self, factor, **more):
+        super().__init__(**more)
+        self.factor = factor
+
+    def call(self, x):
+        return self.factor * x
+
+    def compute_output_shape(self, shape):
+        return shape
+
+    def get_config(self):
+        return super().get_config()
+
+
+class Negative(Scaled):
+    def call(self, x):
+        return -self.factor * x
+
+
+Negative.__name__ = "Scaled"
+
+
+class Block(layers.Layer):
+    def __init__(self, *inner, **more):
+        super().__init__(**more)
+        self.inner = list(inner)
+
+    def call(self, x):
+        for layer in self.inner:
+            x = layer(x)
+        return x
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+class Cell(layers.SimpleRNNCell):
+    sign = 1.0
+
+    def call(self, x, states, training=False):
+        outputs, states = super().call(x, states, training=training)
+        return self.sign * outputs, states
+
+
+class OtherCell(Cell):
+    sign = -1.0
+
+
+OtherCell.__name__ = "Cell"
+
+
+class Network(keras.Model):
+    """A functional model that does more than its layers."""
+
+    def call(self, x, training=None, mask=None):
+        return -super().call(x, training=training)
+
+
+Network.__name__ = "Functional"
+
+
+def ones(kind, *arguments, **settings):
+    return kind(*arguments, kernel_initializer="ones", **settings)
+
+
+def inner_network(kind=keras.Model, factor=1.0):
+    image = keras.Input((8, 8, 2))
+    return kind(image, Scaled(factor)(image))
+
+
+def enclosing(weight):
+    layer = layers.Dense(2, kernel_initializer=keras.initializers.Constant(weight))
+    layer.build((None, 8, 8, 2))
+    return layers.Lambda(lambda x: layer(x))
+
+
+class Gain:
+    def __init__(self, gain):
+        self.gain = gain
+
+    def times(self, x):
+        return self.gain * x
+
+    __call__ = times
+
+
+def multiply(x, factor):
+    return factor * x
+
+
+PAIRS = {
+    "functions": lambda n: layers.Lambda((lambda x: x / 255.0) if n == 1 else (lambda x: x / 127.5 - 1.0)),
+    "what a function encloses": lambda n: layers.Lambda(lambda x: x * float(n)),
+    "an array that it encloses": lambda n: layers.Lambda(lambda x, by=np.float32([n, 1]): x * by),
+    "arguments of a function": lambda n: layers.Lambda(multiply, arguments={"factor": float(n)}),
+    "a partial function": lambda n: layers.Lambda(functools.partial(multiply, factor=float(n))),
+    "a bound method": lambda n: layers.Lambda(Gain(float(n)).times),
+    "an enclosed layer": lambda n: enclosing(float(n)),
+    "an activation": lambda n: ones(layers.Dense, 2, activation=(lambda x: x) if n == 1 else (lambda x: 2 * x)),
+    "an activation of Keras's name": lambda n: ones(layers.Dense, 2, activation="relu" if n == 1 else relu),
+    "an attribute": lambda n: Scaled(float(n)),
+    "an attribute that is an array": lambda n: Scaled(np.float32([n, 1])),
+    "a class": lambda n: Scaled(1.0) if n == 1 else Negative(1.0),
+    "in a wrapper": lambda n: layers.TimeDistributed(Scaled(float(n))),
+    "a function in a wrapper": lambda n: layers.TimeDistributed(layers.Lambda(lambda x: x * float(n))),
+    "in a block": lambda n: Block(ones(layers.Dense, 2), layers.Dropout(0.5), Scaled(float(n))),
+    "in blocks": lambda n: Block(Block(Scaled(float(n)))),
+    "a nested network": lambda n: inner_network(factor=float(n)),
+    "a network in a block": lambda n: Block(inner_network(factor=float(n))),
+    "a class of network": lambda n: inner_network(keras.Model if n == 1 else Network),
+    "a cell": lambda n: layers.TimeDistributed(
+        layers.RNN((Cell if n == 1 else OtherCell)(2, kernel_initializer="ones", recurrent_initializer="ones"))
+    ),
+}
+
+
+def made_of(layer):
+    image = keras.Input((8, 8, 2))
+    return keras.Model(image, layer(image))
+
+
+@pytest.mark.parametrize("what", PAIRS)
+def test_two_networks_that_compute_differently_share_no_features(what):
+    first, same, other = (made_of(PAIRS[what](n)) for n in (1, 1, 2))
+    kept = {}
+    images = IMAGES.astype("float32")
+    got = extract_features(first, images, cache=kept)
+    assert extract_features(same, images, cache=kept) is got
+    changed = extract_features(other, images, cache=kept)
+    np.testing.assert_array_equal(changed, extract_features(other, images))
+    assert len(kept) == 2 and (changed != got).any()
+
+
+def test_what_a_text_layer_has_learned_counts():
+    def layer(words):
+        layer = layers.TextVectorization(output_sequence_length=2)
+        layer.adapt(words)
+        text = keras.Input((), dtype="string")
+        return keras.Model(text, layer(text))
+
+    assert describe(layer(["a b"])) == describe(layer(["a b"])) != describe(layer(["b a a"]))
+
+
+def test_a_layer_that_is_kept_still_is_described_as_what_it_was():
+    class Still(layers.ReLU):
+        _still_of = layers.ReLU
+
+    assert describe(made_of(Still())) == describe(made_of(layers.ReLU()))
+
+
+def test_a_network_that_cannot_be_recognised_is_computed_anew_with_a_sentence(tmp_path):
+    handle = open(os.devnull)  # noqa: SIM115 - stands for whatever nobody can look into
+    model = made_of(layers.Lambda(lambda x: x if handle else -x))
+    for cache in ({}, tmp_path):
+        with pytest.warns(UserWarning, match=r"computed anew and not kept: What layer 'lambda.*handle.*fingerprinted"):
+            got = extract_features(model, IMAGES, cache=cache)
+        np.testing.assert_allclose(got, IMAGES.mean(axis=(1, 2)), rtol=1e-6)
+        assert not (cache if isinstance(cache, dict) else list(tmp_path.iterdir()))
+    handle.close()
+
+
+DESCRIBED = """
+import keras, numpy as np
+from keras import layers
+from tl_helpers.graph import describe
+from tl_helpers.fingerprint import fingerprint
+
+CHOSEN = {"a", "b", "c"}
+
+class Own(layers.Layer):
+    names = {"x": {"a", "b"}}
+
+    def __init__(self, words):
+        super().__init__()
+        self.words, self.inner = words, layers.Dense(2, kernel_initializer="ones")
+
+    def call(self, x):
+        return x if "a" in CHOSEN else -x
+
+image = keras.Input((4,))
+outputs = Own({"r", "s", "t"})(layers.Lambda(lambda x: x * (len(CHOSEN) in {1, 2, 3}))(image))
+print(fingerprint(describe(keras.Model(image, outputs))))
+"""
+
+
+def test_a_description_is_the_same_in_every_process():
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", DESCRIBED],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(found) == 1 and len(found.pop().strip()) == 16
 
 
 def test_descriptions_can_be_written_as_text():

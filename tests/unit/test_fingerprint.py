@@ -1,4 +1,6 @@
 import functools
+import importlib
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -169,14 +171,237 @@ def test_a_cached_function_is_known_by_what_it_caches():
     assert fingerprint(define(source)) != fingerprint(define(source.replace("return 1", "return 2")))
 
 
+SETTINGS = """
+    import enum, functools, numpy as np
+
+    class Base:
+        inherited = [1, 2]
+
+    class CFG(Base):
+        rate = 0.1
+        rates = [0.1, 0.2]
+        settings = {"depth": {"of": 3}}
+        chosen = {"a", "b", "c"}
+        weights = np.arange(3)
+        class Inner:
+            units = 4
+        @staticmethod
+        def plain(x):
+            return x + 5
+        @classmethod
+        def of_class(cls, x):
+            return x + 6
+        @property
+        def measured(self):
+            return 7
+        @functools.cached_property
+        def kept(self):
+            return 8
+        def power(self, x, y=[9]):
+            return x
+        squared = functools.partialmethod(power, y=10)
+
+    class Kind(enum.Enum):
+        FIRST = 11
+        def double(self):
+            return 2 * self.value
+
+    class Helper:
+        def __init__(self, gain, names):
+            self.gain, self.names = gain, names
+        def run(self, x):
+            return self.gain * x
+        def __call__(self, x):
+            return self.gain - x
+
+    HELPER, CALLABLE = Helper(12, ("a",)), Helper(13, ("b",))
+    BOUND = Helper(14, ("c",)).run
+
+    def study(arm, budget, seed):
+        def inner(x=15):
+            return x + 16
+        try:
+            return HELPER.run(CALLABLE(budget)), BOUND(seed), Kind.FIRST, CFG.rates, inner()
+        except ValueError:
+            return None
+    study.gain = 17
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("inherited = [1, 2]", "inherited = [1, 3]"),
+        ("rate = 0.1", "rate = 0.2"),
+        ("rates = [0.1, 0.2]", "rates = [0.1, 0.3]"),
+        ('{"of": 3}', '{"of": 4}'),
+        ('"b", "c"}', '"b", "d"}'),
+        ("np.arange(3)", "np.arange(3.0)"),
+        ("units = 4", "units = 5"),
+        ("x + 5", "x - 5"),
+        ("x + 6", "x - 6"),
+        ("return 7", "return -7"),
+        ("return 8", "return -8"),
+        ("y=[9]", "y=[8]"),
+        ("y=10", "y=11"),
+        ("FIRST = 11", "FIRST = 12"),
+        ("2 * self.value", "3 * self.value"),
+        ("Helper(12,", "Helper(13,"),
+        ('("a",)', '("b",)'),
+        ("self.gain * x", "self.gain / x"),
+        ("self.gain - x", "self.gain + x"),
+        ("Helper(13,", "Helper(14,"),
+        ("Helper(14,", "Helper(15,"),
+        ("x=15", "x=16"),
+        ("x + 16", "x + 17"),
+        ("except ValueError", "except KeyError"),
+        ("gain = 17", "gain = 18"),
+        ("@staticmethod", "@classmethod"),
+    ],
+)
+def test_classes_and_objects_count_with_all_they_hold(old, new):
+    assert old in SETTINGS
+    assert fingerprint(define(SETTINGS)) == fingerprint(define(SETTINGS)) != fingerprint(
+        define(SETTINGS.replace(old, new))
+    )
+
+
+@pytest.mark.parametrize("name", ["HELPER", "BOUND", "CALLABLE", "CFG", "Helper"])
+def test_what_a_class_computes_counts_wherever_it_is_given(name):
+    changed = SETTINGS.replace("self.gain", "self.names").replace("return 7", "return 8")
+    assert fingerprint(define(SETTINGS, name)) == fingerprint(define(SETTINGS, name))
+    assert fingerprint(define(SETTINGS, name)) != fingerprint(define(changed, name))
+    assert fingerprint({"a": [define(SETTINGS, name)]}) != fingerprint({"a": [define(changed, name)]})
+
+
+def functions_in(kind, sign):
+    """Return something of an installed package, or of Python, that holds a function of the user's."""
+    space = {"function": define(f"def function(x):\n    return {sign}x", "function"), "functools": functools}
+    kinds = {
+        "partial": "functools.partial(function, 1)",
+        "namespace": "__import__('types').SimpleNamespace(f=function)",
+        "vectorized": "__import__('numpy').vectorize(function)",
+        "default": "__import__('collections').defaultdict(function, a=1)",
+        "cached": "functools.lru_cache(maxsize=3)(function)",
+        "partial method": "functools.partialmethod(function, 1)",
+        "objects": "__import__('numpy').array([function, 1], dtype=object)",
+        "field": "__import__('dataclasses').make_dataclass('D', [('f', object)])(function)",
+        "named tuple": "__import__('collections').namedtuple('N', 'f')(function)",
+        "metric": "__import__('keras').metrics.MeanMetricWrapper(function)",
+    }
+    return eval(kinds[kind], space)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "partial",
+        "namespace",
+        "vectorized",
+        "default",
+        "cached",
+        "partial method",
+        "objects",
+        "field",
+        "named tuple",
+        "metric",
+    ],
+)
+def test_a_function_counts_whatever_holds_it(kind):
+    assert fingerprint(functions_in(kind, "+")) == fingerprint(functions_in(kind, "+"))
+    assert fingerprint(functions_in(kind, "+")) != fingerprint(functions_in(kind, "-"))
+
+
+def test_a_generic_function_counts_with_all_its_kinds():
+    source = """
+        import functools
+        @functools.singledispatch
+        def study(x):
+            return 0
+        @study.register
+        def for_int(x: int):
+            return 1
+    """
+    assert fingerprint(define(source)) == fingerprint(define(source))
+    assert fingerprint(define(source)) != fingerprint(define(source.replace("return 1", "return 2")))
+
+
+def test_two_of_one_name_are_told_apart():
+    one, other = (define(f"def f(x):\n    return x + {n}", "f") for n in (1, 2))
+    assert fingerprint(one, other, one) != fingerprint(one, other, other)
+
+
+def test_other_modules_of_the_user_count_by_what_is_used_of_them(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    source = "import own_rates\nfrom own_rates import late\ndef study():\n    return own_rates.rate(), late()"
+
+    def of(text):
+        (tmp_path / "own_rates.py").write_text(text)
+        sys.modules.pop("own_rates", None)
+        (tmp_path / "__pycache__").exists() and shutil.rmtree(tmp_path / "__pycache__")
+        importlib.invalidate_caches()
+        return fingerprint(define(source))
+
+    text = "UNUSED = 1\nSCALE = 2\ndef rate():\n    return SCALE\ndef late():\n    return 3\n"
+    first = of(text)
+    assert of(text.replace("UNUSED = 1", "UNUSED = 7")) == first
+    assert len({first, of(text.replace("SCALE = 2", "SCALE = 7")), of(text.replace("return 3", "return 7"))}) == 3
+    sys.modules.pop("own_rates", None)
+
+
+def test_masked_values_and_narrow_numbers_count():
+    masked = [np.ma.array([1.0, 2.0], mask=mask) for mask in ([0, 1], [1, 0])]
+    assert fingerprint(masked[0]) == fingerprint(masked[0].copy()) != fingerprint(masked[1])
+    import ml_dtypes
+
+    assert fingerprint(np.zeros(2, ml_dtypes.bfloat16)) != fingerprint(np.zeros(2, "float16"))
+
+
+def test_layers_and_losses_that_are_enclosed_count_with_weights_and_state():
+    import keras
+
+    class Weighted(keras.losses.Loss):
+        def __init__(self, factors):
+            super().__init__()
+            self.factors = factors
+
+        def call(self, y, outputs):
+            return keras.ops.mean(self.factors * (y - outputs))
+
+    def encloses(value):
+        return lambda x: (value, x)
+
+    def dense(weight, activation=None):
+        layer = keras.layers.Dense(2, activation=activation, kernel_initializer=keras.initializers.Constant(weight))
+        layer.build((None, 3))
+        return layer
+
+    def network(weight):
+        image = keras.Input((3,))
+        return keras.Model(image, dense(weight)(image))
+
+    for make in (
+        lambda n: dense(float(n)),
+        lambda n: dense(1.0, lambda x: x) if n == 1 else dense(1.0, lambda x: -x),
+        lambda n: network(float(n)),
+        lambda n: Weighted(np.arange(n)),
+        lambda n: keras.Variable([float(n)]),
+        lambda n: keras.ops.convert_to_tensor([float(n)]),
+        lambda n: keras.losses.CategoricalFocalCrossentropy(alpha=float(n)),
+        lambda n: keras.optimizers.Adam(0.1 * n),
+    ):
+        assert fingerprint(encloses(make(1))) == fingerprint(encloses(make(1))) != fingerprint(encloses(make(2)))
+
+
 def test_an_array_of_the_notebook_counts_by_its_values():
     source = "def study():\n    return data.sum()"
     first, same, other = (define(source, data=data) for data in (np.ones(3), np.ones(3), np.arange(3)))
     assert fingerprint(first) == fingerprint(same) != fingerprint(other)
 
 
-def test_it_is_the_same_in_every_process():
-    program = textwrap.dedent(STUDY) + textwrap.dedent("""
+@pytest.mark.parametrize("source", [STUDY, SETTINGS])
+def test_it_is_the_same_in_every_process(source):
+    program = textwrap.dedent(source) + textwrap.dedent("""
         from tl_helpers.fingerprint import fingerprint
         from tl_helpers.datasets import sample_budget
         print(fingerprint(study, {"b", "a", "c"}, {"x": (1, 2.5)}, frozenset("xyz"), sample_budget, np.arange(5)))
