@@ -110,8 +110,8 @@ def run_grid(function, arms, budgets, seeds, *, path, n_jobs=1, client=None, **f
 
     Notes
     -----
-    What the hash knows of a function is told at :func:`tl_helpers.fingerprint.fingerprint`. It does not know the user's
-    other modules: after a change there, choose another path.
+    What the hash knows of a function is told at :func:`tl_helpers.fingerprint.fingerprint`. It does not know what a
+    function imports of the user's modules inside itself: import it at the top, or choose another path after a change.
 
     Examples
     --------

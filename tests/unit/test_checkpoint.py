@@ -317,7 +317,8 @@ def test_every_setting_but_the_cache_counts(name, values):
 
 
 def test_a_loss_that_cannot_be_recognised_is_refused_before_training(path):
-    with open(os.devnull) as handle, pytest.raises(TypeError, match="handle, which .* uses: .* cannot be fingerprinted"):
+    message = "handle, which .* uses: .* cannot be fingerprinted"
+    with open(os.devnull) as handle, pytest.raises(TypeError, match=message):
         train(loss=lambda y, outputs: Factor(1.0 if handle else 2.0)(y, outputs), resume=path)
     assert not path.exists()
 

@@ -191,6 +191,41 @@ def test_another_function_or_argument_uses_no_old_row(client, path):
     assert len(specs) == 4
 
 
+CONFIGURED = """
+class CFG:
+    rate = 1
+    rates = [1, 2]
+    settings = {"a": {"b": 3}}
+
+class Helper:
+    def __init__(self, gain):
+        self.gain = gain
+
+    def run(self, x):
+        return self.gain * x
+
+HELPER = Helper(4)
+
+def study(arm, budget, seed):
+    return {"score": CFG.rate + sum(CFG.rates) + CFG.settings["a"]["b"] + HELPER.run(1)}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("rate = 1", "rate = 6"), ("2]", "7]"), ("3}", "8}"), ("Helper(4)", "Helper(9)"), ("* x", "+ x + 4")],
+)
+def test_an_edited_configuration_uses_no_old_row(old, new, client, path):
+    def run(source):
+        space = {"__name__": "__main__"}
+        exec(source, space)
+        return run_grid(space["study"], ["a"], [1], [0], path=path, client=client)["score"].tolist()
+
+    assert run(CONFIGURED) == [11] and run(CONFIGURED) == [11] and len(client.runs) == 1
+    assert run(CONFIGURED.replace(old, new)) == [16] and len(client.runs) == 2
+    assert run(CONFIGURED) == [11] and len(client.runs) == 2
+
+
 @pytest.fixture
 def small_data(tmp_path, monkeypatch):
     import hashlib
