@@ -29,7 +29,7 @@ def settings_of(thing):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of lambdas, which could not be loaded again: nobody wants to
-            settings = thing.get_config()
+            settings = type(thing).get_config(thing)  # not the frozen layer's own, which is for files
     except Exception:  # of a function without source text, of arguments that were not kept: many kinds
         return None
     return _without_names({name: value for name, value in settings.items() if name not in ("name", "trainable")})
@@ -65,7 +65,8 @@ def attributes_of(thing):
     return {
         name: value
         for name, value in sorted(getattr(thing, "__dict__", {}).items())
-        if name not in skipped and not name.startswith("_self_")
+        # What freezing puts in a layer's place changes nothing that the layer computes.
+        if name not in skipped and not name.startswith("_self_") and not hasattr(value, "of_freezing")
     }
 
 

@@ -35,7 +35,8 @@ def freeze(model, *, upto=None):
 
     Compile the model afterwards: Keras fixes what moves when it first trains, and does not notice a later change.
     ``trainable`` of a model, and of each model nested in it, is False where everything in it is frozen, as if
-    ``base.trainable = False`` had been said; ``base.trainable = True`` thaws it.
+    ``base.trainable = False`` had been said; ``base.trainable = True`` thaws it. (A base whose layers another model
+    shares, ``keras.Model(base.input, head(base.output))``, is no layer of that model: say ``freeze(base)``.)
 
     Parameters
     ----------
@@ -302,13 +303,13 @@ def _still(layer):
                 config |= {name.strip("_"): 0.0, "seed": {"silenced": getattr(layer, name), "seed": layer.seed}}
         return config
 
-    # On the instance, past Keras's own bookkeeping of attributes.
-    object.__setattr__(layer, "call", call)
-    object.__setattr__(layer, "get_config", get_config)
+    for name, function in (("call", call), ("get_config", get_config)):
+        function.of_freezing = True
+        object.__setattr__(layer, name, function)  # on the instance, past Keras's own bookkeeping of attributes
 
 
 def _is_stilled(layer):
-    return "call" in vars(layer) and not layer.trainable
+    return hasattr(vars(layer).get("call"), "of_freezing") and not layer.trainable
 
 
 def _wake(layer):
@@ -316,7 +317,7 @@ def _wake(layer):
     import keras
 
     for name in ("call", "get_config"):
-        if hasattr(vars(layer).get(name), "__wrapped__"):
+        if hasattr(vars(layer).get(name), "of_freezing"):
             object.__delattr__(layer, name)
     for name in _strengths(layer):
         if _is_silenced(layer):
@@ -353,8 +354,8 @@ def _draws(layer):
     import keras
 
     strengths = _strengths(layer)
-    if isinstance(layer, (keras.layers.LSTMCell, keras.layers.GRUCell, keras.layers.SimpleRNNCell)):
-        # They have a source of random numbers even where they drop nothing.
+    if hasattr(layer, "recurrent_dropout") and not isinstance(layer, keras.layers.RNN):
+        # A recurrent cell has a source of random numbers even where it drops nothing.
         strengths = ["dropout", "recurrent_dropout"]
     if strengths:
         return any(getattr(layer, name) > 0 for name in strengths)
@@ -515,7 +516,7 @@ def _found_changing(model):
     import numpy as np
 
     def made_up(tensor):
-        shape = [2, *(8 if size is None else size for size in tensor.shape[1:])]
+        shape = [tensor.shape[0] or 2, *(size or 8 for size in tensor.shape[1:])]
         numbers = np.random.default_rng(0).uniform(0, 1, shape)
         return keras.ops.cast(numbers, tensor.dtype)
 

@@ -69,6 +69,7 @@ DETERMINISTIC_LAYERS = _EXACT_LAYERS | {
     "ConvLSTM1D",
     "ConvLSTM2D",
     "ConvLSTM3D",
+    "ConvLSTMCell",
     "Cropping1D",
     "Cropping2D",
     "Cropping3D",
@@ -88,7 +89,7 @@ DETERMINISTIC_LAYERS = _EXACT_LAYERS | {
     "GlobalMaxPooling2D",
     "GlobalMaxPooling3D",
     "GroupNormalization",
-    "GroupQueryAttention",
+    "GroupedQueryAttention",
     "Identity",
     "LSTM",
     "LSTMCell",
@@ -211,16 +212,17 @@ def what_differs(model, x):
     ----------
     model : keras.Model
     x : numpy.ndarray
-        ``(n, …)``: inputs, of which the first four serve.
+        ``(n, …)``: inputs, of which the first four serve, or as many as two batches of a size that the model fixes.
 
     Returns
     -------
     str
         A sentence on what differed; empty where nothing did. The model is as before.
     """
-    before = snapshot(model)
+    before, size = snapshot(model), model.input_shape[0] or 2
     weights = {id(weight) for weight in model.weights}
-    runs = [[np.asarray(model(batch, training=True)) for batch in (x[:2], x[2:4]) if len(batch)] for _ in range(2)]
+    batches = [x[:size], x[size : 2 * size]] if len(x) >= 2 * size else [x[:size]]
+    runs = [[np.asarray(model(batch, training=True)) for batch in batches] for _ in range(2)]
     moved = [
         variable.path
         for variable, old in zip(model.variables, before, strict=True)
@@ -288,7 +290,7 @@ def _is_known(layer, arguments=()):
     kind = type(layer)
     if isinstance(layer, keras.Model) and kind.__module__.startswith("keras."):
         return all(_is_known(node.layer, node.arguments) for node in nodes_of(layer))
-    known = any(kind is getattr(keras.layers, name, None) for name in DETERMINISTIC_LAYERS)
+    known = kind.__module__.startswith("keras.src.layers") and kind.__name__ in DETERMINISTIC_LAYERS
     if not (known or kind.__module__.startswith("keras.src.applications")):
         return False
     if any(isinstance(value, _CALLED) and not _is_of_keras(value) for value in vars(layer).values()):

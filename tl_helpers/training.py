@@ -418,7 +418,7 @@ def _cut_off(model, data, held_out, rows, settings):
     cut, used, reason = find_cut(model, deterministic=settings["deterministic"]), np.unique(rows), ""
     if cut.tensor is not None:
         prefix, suffix = split(model, cut)
-        reason = what_differs(prefix, data[0][used[:4]])
+        reason = what_differs(prefix, data[0])
     if cut.reason or reason:
         return model, data, held_out, rows, (False, f"The whole network was run in every update. {cut.reason}{reason}")
     images = len(used) + (len(held_out[0]) if held_out else 0)

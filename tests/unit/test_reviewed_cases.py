@@ -19,6 +19,7 @@ from tl_helpers.freezing import (
     live_random_layers,
     trainable_report,
 )
+from tl_helpers.graph import describe
 from tl_helpers.models import load_backbone
 from tl_helpers.saving import load_model, save_model
 from tl_helpers.training import fit_transfer
@@ -453,6 +454,14 @@ def _(folder):
     with pytest.raises(ValueError, match="belongs to another run"):
         run(5.0)
     return True, True
+
+
+@case(9, "relative: a network is the same one whether it is frozen or not")
+def _(folder):
+    model = classifier(Block(4, name="block"), layers.Dropout(0.5, name="drop"))
+    before = describe(model)
+    freeze(model)
+    return describe(model) == before, True
 
 
 # ---------------------------------------------------------------- 10, 11, 12, 23: statistics
