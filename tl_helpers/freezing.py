@@ -4,9 +4,9 @@ Freezing here means that *nothing* of a layer changes while the rest trains: nei
 statistics of BatchNorm, nor its output for a given input. Keras's ``layer.trainable = False`` gives less: the layers
 inside a layer may not hear of it, a frozen dropout layer goes on dropping, ``SpectralNormalization`` goes on dividing
 its kernel. The often-taught ``base(x, training=False)`` gives none of it inside ``fit``, which passes ``training=True``
-down to every layer. So :func:`freeze` sets the ``trainable`` of every layer at every depth, and a frozen layer is called
-as in use, ``training=False``, for as long as its ``trainable`` is False: Keras's own ``base.trainable = True`` undoes it
-all.
+down to every layer. So :func:`freeze` sets the ``trainable`` of every layer at every depth, and has a frozen layer
+called as in use, with ``training=False``, for as long as its ``trainable`` is False: Keras's own
+``base.trainable = True`` undoes it all.
 
 ``model.save`` keeps most of this; what it forgets, and what ``keras.models.clone_model`` forgets, is written in
 :mod:`tl_helpers.saving`.
@@ -296,7 +296,7 @@ def _still(layer):
 
     @functools.wraps(describe)
     def get_config():
-        # A file that Keras loads by itself holds dropout of rate 0, and the old rate in `seed`, which rate 0 never uses.
+        # A file that Keras loads by itself holds dropout of rate 0, and the old rate in `seed`, which rate 0 ignores.
         config = describe(layer)
         for name in _strengths(layer) if not layer.trainable else []:
             if getattr(layer, name) > 0:

@@ -242,7 +242,8 @@ def run_updates(model, update, rows, *, name):
                 if finite.all():
                     what = f"{ruined[0]!r} held NaN or infinite weights at update {done}"
                 raise FloatingPointError(
-                    f"{what}: the learning rate or a loss's weight is too high for this model and data. Try a tenth of it."
+                    f"{what}: the learning rate or a loss's weight is too high for this model and data. Try a tenth "
+                    f"of it."
                 )
             bar.update(len(part))
     return np.concatenate(losses)
@@ -294,9 +295,7 @@ def make_forward(model, *, training=False):
     """
     import tensorflow as tf
 
-    traced = tf.function(
-        lambda x: in_full_precision(model(x, training=training)), autograph=False, jit_compile=False
-    )
+    traced = tf.function(lambda x: in_full_precision(model(x, training=training)), autograph=False, jit_compile=False)
     concrete = {}
 
     def forward(x, batch_size):

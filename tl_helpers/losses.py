@@ -100,7 +100,7 @@ def default_loss(model):
     if model.output_shape[-1] == 1:
         raise ValueError(
             f"{model.name!r} has one output, and the default loss is for one output per class. For yes-or-no targets "
-            f"pass loss=keras.losses.BinaryCrossentropy(from_logits=True), for numbers loss=\"mse\"."
+            f'pass loss=keras.losses.BinaryCrossentropy(from_logits=True), for numbers loss="mse".'
         )
     return keras.losses.SparseCategoricalCrossentropy(from_logits=ending != "softmax")
 
@@ -156,7 +156,7 @@ def check_loss(loss, model, y, name):
     try:
         outputs, kind = tuple(model.output_shape[1:]), _name_of(loss)
     except ValueError as error:
-        raise ValueError(f"loss={loss!r} is none that Keras knows, such as \"mse\".") from error
+        raise ValueError(f'loss={loss!r} is none that Keras knows, such as "mse".') from error
     if kind is None and not callable(loss) and not isinstance(loss, str):
         raise ValueError(f"loss={loss!r} is neither a loss of Keras nor a function of targets and outputs.")
     if kind is not None and "crossentropy" in kind:

@@ -79,10 +79,12 @@ def tune_learning_rate(make_model, train, validation, *, strategy, rates, update
     """
     import pandas
 
-    rates, seeds = sorted(set(rates)), list(seeds)
+    rates, seeds = list(rates), list(seeds)
+    for rate in rates:
+        check_numbers(rates={"rates": rate})
+    rates = sorted(set(rates))
     if not rates or not seeds:
         raise ValueError("tune_learning_rate needs at least one rate and one seed.")
-    check_numbers(rates={"rates": rate for rate in rates})
     check_label_names(train, validation)
     held_out = validation
     settings = {"strategy": strategy, "updates": updates, "validations": 1, "cache": {}} | settings
@@ -149,7 +151,7 @@ def lr_find(model, train, *, lowest=1e-6, highest=1.0, updates=100, batch_size=3
     """Raise the learning rate from update to update and watch the loss (Smith 2017, section 3.3).
 
     What is trainable in the model trains meanwhile; afterwards its weights, its optimizer, its random layers and the
-    global random state are as before. It stops where the loss is four times its lowest, or a weight is no finite number.
+    global random state are as before. It stops where the loss is four times its lowest, or a weight not finite.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """What does a copy of a model forget? Files and copies that stay frozen as the model was.
 
-``model.save`` writes ``trainable`` of each layer, but not of the layers inside it: after ``keras.models.load_model`` and
-``keras.models.clone_model`` the kernels of a frozen ``MultiHeadAttention``, or of a block of one's own, move again
+``model.save`` writes ``trainable`` of each layer, but not of the layers inside it: after ``keras.models.load_model``
+and ``keras.models.clone_model`` the kernels of a frozen ``MultiHeadAttention``, or of a block of one's own, move again
 (tensorflow/tensorflow#45537). The functions here keep all of it. Their files are ordinary ``.keras`` files.
 """
 

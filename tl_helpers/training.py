@@ -336,7 +336,7 @@ def _frozen_in(model, phase, strategy):
 
 
 def _say_what_is_fixed(model, strategy, fixed, fixed_weights, frozen):
-    """Warn if a strategy would move what the user has fixed, and return the sentence; an error if nothing else moves."""
+    """Warn if a strategy would move what the user has fixed, return the sentence; an error if nothing else moves."""
     held = [part for leaf in leaves_of(model) for part in leaf._flatten_layers() if part in fixed - frozen]
     said = ""
     if held:

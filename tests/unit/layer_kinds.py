@@ -5,6 +5,7 @@ import inspect
 import keras
 from keras import layers
 
+
 def kinds_of_keras():
     """List the names of all layer classes of Keras, without second names (``Convolution2D`` is ``Conv2D``)."""
     classes = {value for value in vars(layers).values() if inspect.isclass(value) and issubclass(value, keras.Layer)}

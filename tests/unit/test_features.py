@@ -307,7 +307,7 @@ def multiply(x, factor):
 PAIRS = {
     "functions": lambda n: layers.Lambda((lambda x: x / 255.0) if n == 1 else (lambda x: x / 127.5 - 1.0)),
     "what a function encloses": lambda n: layers.Lambda(lambda x: x * float(n)),
-    "an array that it encloses": lambda n: layers.Lambda(lambda x, by=np.float32([n, 1]): x * by),
+    "an array that it encloses": lambda n: layers.Lambda(lambda x, by=np.array([n, 1], "float32"): x * by)  # noqa: B008,
     "arguments of a function": lambda n: layers.Lambda(multiply, arguments={"factor": float(n)}),
     "a partial function": lambda n: layers.Lambda(functools.partial(multiply, factor=float(n))),
     "a bound method": lambda n: layers.Lambda(Gain(float(n)).times),
@@ -365,7 +365,7 @@ def test_a_layer_that_is_kept_still_is_described_as_what_it_was():
 
 
 def test_a_network_that_cannot_be_recognised_is_computed_anew_with_a_sentence(tmp_path):
-    handle = open(os.devnull)  # noqa: SIM115 - stands for whatever nobody can look into
+    handle = open(os.devnull)
     model = made_of(layers.Lambda(lambda x: x if handle else -x))
     for cache in ({}, tmp_path):
         with pytest.warns(UserWarning, match=r"computed anew and not kept: What layer 'lambda.*handle.*fingerprinted"):

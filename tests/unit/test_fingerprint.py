@@ -261,8 +261,10 @@ SETTINGS = """
 )
 def test_classes_and_objects_count_with_all_they_hold(old, new):
     assert old in SETTINGS
-    assert fingerprint(define(SETTINGS)) == fingerprint(define(SETTINGS)) != fingerprint(
-        define(SETTINGS.replace(old, new))
+    assert (
+        fingerprint(define(SETTINGS))
+        == fingerprint(define(SETTINGS))
+        != fingerprint(define(SETTINGS.replace(old, new)))
     )
 
 

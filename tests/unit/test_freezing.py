@@ -755,7 +755,7 @@ def test_with_all_factors_1_it_is_the_plain_optimizer(kind, clip, decay, ema, ot
     ],
 )
 def test_an_optimizer_around_another_is_refused(optimizer):
-    with pytest.raises(ValueError, match="Optimizer hands its updates on to other optimizers, .* Give the optimizer"):
+    with pytest.raises(ValueError, match=r"Optimizer hands its updates on to other optimizers, .* Give the optimizer"):
         discriminative_optimizer(chain(), 0.1, 2.6, optimizer=optimizer())
 
 
@@ -767,11 +767,11 @@ def test_factors_are_not_taken_over_from_another_optimizer():
 
 def test_another_model_is_refused_and_so_are_weights_that_came_later():
     _, optimizer = two_stages()
-    with pytest.raises(ValueError, match="the learning rates of 'two_stages' .* none for 'first/kernel'"):
+    with pytest.raises(ValueError, match=r"the learning rates of 'two_stages' .* none for 'first/kernel'"):
         step(two_stages()[0], optimizer)
     model, optimizer = two_stages()
     model.get_layer("head").enable_lora(1)
-    with pytest.raises(ValueError, match="none for 'head/lora_kernel_a'.* Make another"):
+    with pytest.raises(ValueError, match=r"none for 'head/lora_kernel_a'.* Make another"):
         optimizer.build(model.trainable_variables)
 
 

@@ -185,7 +185,7 @@ def test_a_snapshot_holds_everything_that_training_changes():
     for old, variable in zip(before, model.variables, strict=True):
         np.testing.assert_array_equal(old, variable.numpy())
     np.testing.assert_array_equal(first, fit_transfer(model, TRAIN, strategy="scratch", **COMMON).history["loss"])
-    with pytest.raises(ValueError, match="These 1[0-9] arrays do not fit"):
+    with pytest.raises(ValueError, match=r"These 1[0-9] arrays do not fit"):
         put_back(model, before[:-1])
 
 

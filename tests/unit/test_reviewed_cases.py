@@ -294,24 +294,24 @@ def _(folder):
     return fits, [right, right]
 
 
-@case(5, "base.trainable = True after the kit's freeze, nested and flat")
-def _(folder):
-    counts = []
-    for nested in (True, False):
+def _thawed_case(nested, words, freeze_it):
+    @case(5, f"base.trainable = True after the kit's freeze, {words}")
+    def _(folder):
         given = keras.Input((6,))
-        x = layers.Dense(4, name="low")(given)
-        x = layers.BatchNormalization(name="norm")(x)
+        x = layers.BatchNormalization(name="norm")(layers.Dense(4, name="low")(given))
         base = keras.Model(given, layers.Dropout(0.5, name="drop")(x), name="base")
         image = keras.Input((6,)) if nested else given
         model = keras.Model(image, layers.Dense(3, name="head")(base(image) if nested else base.output))
-        for freezing in (lambda: freeze(base), lambda: freeze_all_but(model)):
-            freezing()
-            frozen = len(model.trainable_variables), len(live_random_layers(model))
-            base.trainable = True
-            counts.append((*frozen, len(model.trainable_variables), len(live_random_layers(model))))
-            if not nested and freezing.__code__.co_freevars == ("model",):
-                counts.pop()  # a flat base is no layer of the model: Keras's own words reach it only where it froze
-    return set(counts), {(2, 0, 6, 1)}
+        freeze_it(base, model)
+        frozen = len(model.trainable_variables), len(live_random_layers(model))
+        base.trainable = True
+        thawed = len(model.trainable_variables), len(live_random_layers(model))
+        return (frozen, thawed), ((2, 0), (6, 1))
+
+
+_thawed_case(True, "a nested base", lambda base, model: freeze(base))
+_thawed_case(True, "a nested base, frozen from outside", lambda base, model: freeze_all_but(model))
+_thawed_case(False, "relative: a base that shares its layers", lambda base, model: freeze(base))
 
 
 @case(5, "relative: one layer thawed by Keras's own words drops again")
@@ -353,9 +353,7 @@ def _(folder):
         model = keras.Model(given, head(given))
         if kit:
             settings = SETTINGS | {"updates": 1, "batch_size": 12}
-            fit_transfer(
-                model, (VECTORS, labels), strategy="linear_probing", loss="binary_crossentropy", **settings
-            )
+            fit_transfer(model, (VECTORS, labels), strategy="linear_probing", loss="binary_crossentropy", **settings)
         else:
             model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy", jit_compile=False)
             model.fit(VECTORS, labels, batch_size=12, verbose=0)
@@ -414,7 +412,12 @@ def _(folder):
 
         return fingerprint(study)
 
-    kinds = [_settings_of(rates=[0.1]), _settings_of(rates=[0.2]), _settings_of(more={"a": 1}), _settings_of(more={"a": 2})]
+    kinds = [
+        _settings_of(rates=[0.1]),
+        _settings_of(rates=[0.2]),
+        _settings_of(more={"a": 1}),
+        _settings_of(more={"a": 2}),
+    ]
     kinds += [_settings_of(inner=_settings_of(size=1)), _settings_of(inner=_settings_of(size=2))]
     again = key(_settings_of(rates=[0.1]))
     return (len({key(kind) for kind in kinds}), again == key(kinds[0])), (6, True)
@@ -479,7 +482,10 @@ def _runs(**scores):
 
 @case(10, "budget None stays in: two budgets are corrected for, and no gain is left")
 def _(folder):
-    frame = _runs(scratch=[(5, [50, 51, 52, 53]), (None, [50, 51, 52, 53])], transfer=[(5, [54, 52, 55, 55]), (None, [51, 50, 54, 51])])
+    frame = _runs(
+        scratch=[(5, [50, 51, 52, 53]), (None, [50, 51, 52, 53])],
+        transfer=[(5, [54, 52, 55, 55]), (None, [51, 50, 54, 51])],
+    )
     table = paired_difference(frame, "transfer", "scratch")
     verdict = transfer_verdict(frame, "transfer", "scratch", minimum_pairs=4).verdict
     return (table["budget"].tolist(), verdict), ([5, None], "inconclusive")
@@ -521,7 +527,7 @@ def _(folder):
 def _(folder):
     given = keras.Input((6,))
     model = keras.Model(given, layers.Dense(3, dtype="float16", name="head")(given))
-    with pytest.raises(ValueError, match="too coarse for what one update adds .*mixed_float16"):
+    with pytest.raises(ValueError, match=r"too coarse for what one update adds .*mixed_float16"):
         fit_transfer(model, (VECTORS, TRAIN[1]), **PROBING)
     return True, True
 
@@ -538,9 +544,7 @@ def _softmax_case(words, end):
 
 
 _softmax_case("a softmax head", layers.Dense(3, activation="softmax", name="head"))
-_softmax_case(
-    "relative: a Softmax layer", lambda x: layers.Softmax()(layers.Dense(3, name="head")(x))
-)
+_softmax_case("relative: a Softmax layer", lambda x: layers.Softmax()(layers.Dense(3, name="head")(x)))
 
 
 def _pictures_case(words, change, error, message):

@@ -177,7 +177,7 @@ def test_an_interrupted_model_is_told_from_a_fresh_one(tmp_path, monkeypatch):
     interrupt(monkeypatch, 1)
     with pytest.raises(KeyboardInterrupt):
         fit_transfer(model, TRAIN, **RUN, resume=path)
-    with pytest.raises(ValueError, match="After an interruption the model has other weights .* build or load it anew"):
+    with pytest.raises(ValueError, match=r"After an interruption the model has other weights .* build or load it anew"):
         fit_transfer(model, TRAIN, **RUN, resume=path)
 
 

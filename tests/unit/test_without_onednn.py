@@ -1,4 +1,4 @@
-"""Training, freezing and caching hold with TensorFlow's own kernels too, as on processors that oneDNN does not serve."""
+"""Training, freezing and caching hold with TensorFlow's own kernels too, as where oneDNN does not serve a processor."""
 
 import os
 import subprocess
