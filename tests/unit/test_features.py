@@ -307,7 +307,7 @@ def multiply(x, factor):
 PAIRS = {
     "functions": lambda n: layers.Lambda((lambda x: x / 255.0) if n == 1 else (lambda x: x / 127.5 - 1.0)),
     "what a function encloses": lambda n: layers.Lambda(lambda x: x * float(n)),
-    "an array that it encloses": lambda n: layers.Lambda(lambda x, by=np.array([n, 1], "float32"): x * by)  # noqa: B008,
+    "an array that it encloses": lambda n: layers.Lambda(lambda x, by=np.array([n, 1], "float32"): x * by),  # noqa: B008
     "arguments of a function": lambda n: layers.Lambda(multiply, arguments={"factor": float(n)}),
     "a partial function": lambda n: layers.Lambda(functools.partial(multiply, factor=float(n))),
     "a bound method": lambda n: layers.Lambda(Gain(float(n)).times),
