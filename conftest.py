@@ -12,7 +12,7 @@ FOLDER = pytest.StashKey[tempfile.TemporaryDirectory]()
 
 
 # How many examples a property is tried on that does not say so itself.
-EXAMPLES = {"usual": 30, "deep": 500}
+EXAMPLES = {"usual": 100, "deep": 500}
 
 
 def pytest_addoption(parser):
@@ -26,9 +26,7 @@ def pytest_configure(config):
         config.stash[FOLDER] = tempfile.TemporaryDirectory(prefix="tl-helpers-tests-", ignore_cleanup_errors=True)
         conditions.impose(Path(config.stash[FOLDER].name))
     suite = config.getoption("--suite")
-    # The usual examples are always the same ones, so that a change fails for what it changed.
-    usual = {"derandomize": suite == "usual", "deadline": None, "print_blob": True}
-    hypothesis.settings.register_profile(suite, max_examples=EXAMPLES[suite], **usual)
+    hypothesis.settings.register_profile(suite, max_examples=EXAMPLES[suite], deadline=None, print_blob=True)
     hypothesis.settings.load_profile(suite)
 
 
