@@ -522,7 +522,8 @@ def _found_changing(model):
 
     before = snapshot(model)
     try:
-        model(keras.tree.map_structure(made_up, model._inputs_struct), training=True)
+        given = getattr(model, "_inputs_struct", None) or model.inputs[0]
+        model(keras.tree.map_structure(made_up, given), training=True)
         weights = {id(weight) for weight in model.weights}
         pairs = zip(model.variables, before, strict=True)
         return [v for v, old in pairs if id(v) in weights and not np.array_equal(v.numpy(), old, equal_nan=True)]

@@ -251,7 +251,8 @@ def split(model, cut):
     """
     import keras
 
-    return keras.Model(model.input, cut.tensor, name="prefix"), keras.Model(cut.tensor, model.outputs, name="suffix")
+    given = model.inputs[0] if len(model.inputs) == 1 else model.inputs
+    return keras.Model(given, cut.tensor, name="prefix"), keras.Model(cut.tensor, model.outputs, name="suffix")
 
 
 def _leaves(layer):

@@ -234,6 +234,8 @@ def fit_transfer(
     said = _say_what_is_fixed(model, strategy, fixed, fixed_weights, plans[-1])
     started = time.perf_counter(), time.process_time()
     before = snapshot(model)
+    held = {id(weight) for weight in fixed_weights}
+    settings["fixed"] = [number for number, weight in enumerate(model.weights) if id(weight) in held]
     if resume is not None:
         # What an earlier call or a file has left frozen or silenced is no part of the run.
         freeze_exactly(model, plans[0] | fixed)

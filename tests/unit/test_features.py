@@ -458,7 +458,7 @@ def test_an_entry_of_another_shape_is_computed_anew(body, tmp_path):
     expected, path = entry(body, tmp_path)
     for wrong in (expected[:3], expected[:, :5], expected[None], np.float32(1)):
         np.savez(path, outputs=wrong)
-        with pytest.warns(UserWarning, match="wrong shape; they are computed anew"):
+        with pytest.warns(UserWarning, match="wrong shape or precision; they are computed anew"):
             np.testing.assert_array_equal(extract_features(body, X, cache=tmp_path), expected)
 
 
@@ -473,7 +473,7 @@ def test_no_damage_of_a_byte_is_an_error_or_goes_unseen(tmp_path):
         path.write_bytes(damaged)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            got = features._read(path, (3, 4))
+            got = features._read(path, (3, 4), "float32")
         told = [each for each in caught if "computed anew" in str(each.message)]
         assert len(told) == (got is None)  # NumPy may say more
         assert got is None or (got == expected).all()

@@ -8,6 +8,7 @@ from keras import layers
 from tl_helpers import training
 from tl_helpers.freezing import freeze, live_random_layers, unfreeze
 from tl_helpers.loop import run_updates
+from tl_helpers.saving import load_model, save_model
 from tl_helpers.training import fit_transfer
 from tl_helpers.weights import put_back, seed_random_layers, snapshot
 
@@ -37,6 +38,7 @@ def loaded(tmp_path):
         return keras.models.load_model(tmp_path / "frozen.keras", compile=False)
 
     assert len(load().variables) < len(model.variables)
+    load.frozen = model
     return load
 
 
@@ -114,9 +116,16 @@ def test_weights_that_a_model_has_gained_or_lost_are_named_and_nothing_is_change
     assert_same_weights(model, now)
 
 
+@pytest.fixture
+def thawing(loaded, tmp_path):
+    """Load the frozen network from a file that says who froze it: strategies may thaw it."""
+    save_model(loaded.frozen, tmp_path / "kit.keras")
+    return lambda: load_model(tmp_path / "kit.keras")
+
+
 @pytest.mark.parametrize("fresh", [True, False])
-def test_a_run_that_diverges_after_thawing_can_be_called_again(loaded, fresh, tmp_path, monkeypatch):
-    model = loaded()
+def test_a_run_that_diverges_after_thawing_can_be_called_again(thawing, fresh, tmp_path, monkeypatch):
+    model = thawing()
     start = model.get_weights()
     settings = RUN | {"learning_rate": 1e30, "head_learning_rate": 0.01, "resume": tmp_path / "run.npz"}
     with pytest.raises(FloatingPointError):
@@ -124,7 +133,7 @@ def test_a_run_that_diverges_after_thawing_can_be_called_again(loaded, fresh, tm
     assert_same_weights(model, start)
     calls = interrupt(monkeypatch, 99)
     with pytest.raises(FloatingPointError):  # the same run: its first phase is not run again
-        fit_transfer(loaded() if fresh else model, TRAIN, **settings)
+        fit_transfer(thawing() if fresh else model, TRAIN, **settings)
     assert len(calls) == 1
 
 
@@ -146,21 +155,30 @@ def test_updates_of_ones_own_that_diverge_leave_the_weights(loaded):
 
 
 @pytest.mark.parametrize("made", ["loaded", "built"])
-def test_a_frozen_model_from_a_file_goes_on_where_it_was_interrupted(made, loaded, tmp_path, monkeypatch):
-    whole = fit_transfer(loaded(), TRAIN, **RUN)
+def test_a_frozen_model_from_a_file_goes_on_where_it_was_interrupted(made, thawing, tmp_path, monkeypatch):
+    whole = fit_transfer(thawing(), TRAIN, **RUN)
     path = tmp_path / "run.npz"
     with monkeypatch.context() as patch:
         interrupt(patch, 1)
         with pytest.raises(KeyboardInterrupt):
-            fit_transfer(loaded(), TRAIN, **RUN, resume=path)
+            fit_transfer(thawing(), TRAIN, **RUN, resume=path)
     calls = interrupt(monkeypatch, 99)
-    model = loaded() if made == "loaded" else network()  # thawed: the run freezes it as it does the other
+    model = thawing() if made == "loaded" else network()  # the run freezes it as it does the other
     resumed = fit_transfer(model, TRAIN, **RUN, resume=path)
     assert len(calls) == 1
     assert_same_weights(resumed.model, whole.model.get_weights())
     np.testing.assert_array_equal(resumed.history["loss"], whole.history["loss"])
-    fit_transfer(loaded(), TRAIN, **RUN, resume=path)
+    fit_transfer(thawing(), TRAIN, **RUN, resume=path)
     assert len(calls) == 1
+
+
+def test_what_was_fixed_by_hand_makes_another_run(loaded, tmp_path):
+    path = tmp_path / "run.npz"
+    fit_transfer(network(), TRAIN, **RUN, resume=path)
+    for model in (loaded(), network()):
+        model.get_layer("body").trainable = False
+        with pytest.warns(UserWarning, match="'body'"), pytest.raises(ValueError, match="belongs to another run"):
+            fit_transfer(model, TRAIN, **RUN, resume=path)
 
 
 def test_a_model_whose_layers_have_gained_weights_is_another_run(tmp_path):
