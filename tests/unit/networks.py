@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from tl_helpers import training
 from tl_helpers.models import add_class_head, body_of, small_cnn
 
 SHAPE = (12, 12, 1)
@@ -44,3 +45,18 @@ def moved(model, before):
         if (variable.numpy() != old).any()
     }
     return {name for name in changed if "seed_generator" not in name}  # dropout's random numbers go on
+
+
+def break_in_phase(monkeypatch, number):
+    """Interrupt the next run in its phase of this number, counted from 0."""
+    run_phase, calls = training._run_phase, []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        result = run_phase(*arguments)
+        if len(calls) == number + 1:
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(training, "_run_phase", interrupted)
+    return calls

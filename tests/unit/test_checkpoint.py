@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tl_helpers import checkpoint, training
+from tests.unit.networks import break_in_phase
+from tl_helpers import checkpoint
 from tl_helpers.checkpoint import read_checkpoint, run_key, write_checkpoint
 from tl_helpers.models import add_class_head, body_of, small_cnn
 from tl_helpers.training import fit_transfer
@@ -73,21 +74,6 @@ def key_in(path):
     """Return the key that a file holds."""
     with np.load(path) as archive:
         return json.loads(str(archive["about"]))["key"]
-
-
-def break_in_phase(monkeypatch, number):
-    """Interrupt the next run in its phase of this number, counted from 0."""
-    run_phase, calls = training._run_phase, []
-
-    def interrupted(*arguments):
-        calls.append(arguments)
-        result = run_phase(*arguments)
-        if len(calls) == number + 1:
-            raise KeyboardInterrupt
-        return result
-
-    monkeypatch.setattr(training, "_run_phase", interrupted)
-    return calls
 
 
 # ---------------------------------------------------------------- going on

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tl_helpers import training
+from tests.unit.networks import break_in_phase
 from tl_helpers.freezing import freeze, live_random_layers, unfreeze
 from tl_helpers.loop import run_updates
 from tl_helpers.saving import load_model, save_model
@@ -50,21 +50,6 @@ def assert_same_weights(model, expected):
 def random_states(model):
     weights = {id(weight) for weight in model.weights}
     return [variable.numpy() for variable in model.variables if id(variable) not in weights]
-
-
-def interrupt(monkeypatch, number):
-    """Interrupt runs after their phase of this number, counted from 0, has trained; return the phases that did."""
-    run_phase, calls = training._run_phase, []
-
-    def interrupted(*arguments):
-        calls.append(arguments)
-        result = run_phase(*arguments)
-        if len(calls) == number + 1:
-            raise KeyboardInterrupt
-        return result
-
-    monkeypatch.setattr(training, "_run_phase", interrupted)
-    return calls
 
 
 def test_a_snapshot_is_put_back_after_dropout_has_thawed(loaded):
@@ -131,7 +116,7 @@ def test_a_run_that_diverges_after_thawing_can_be_called_again(thawing, fresh, t
     with pytest.raises(FloatingPointError):
         fit_transfer(model, TRAIN, **settings)
     assert_same_weights(model, start)
-    calls = interrupt(monkeypatch, 99)
+    calls = break_in_phase(monkeypatch, 99)
     with pytest.raises(FloatingPointError):  # the same run: its first phase is not run again
         fit_transfer(thawing() if fresh else model, TRAIN, **settings)
     assert len(calls) == 1
@@ -159,10 +144,10 @@ def test_a_frozen_model_from_a_file_goes_on_where_it_was_interrupted(made, thawi
     whole = fit_transfer(thawing(), TRAIN, **RUN)
     path = tmp_path / "run.npz"
     with monkeypatch.context() as patch:
-        interrupt(patch, 1)
+        break_in_phase(patch, 1)
         with pytest.raises(KeyboardInterrupt):
             fit_transfer(thawing(), TRAIN, **RUN, resume=path)
-    calls = interrupt(monkeypatch, 99)
+    calls = break_in_phase(monkeypatch, 99)
     model = thawing() if made == "loaded" else network()  # the run freezes it as it does the other
     resumed = fit_transfer(model, TRAIN, **RUN, resume=path)
     assert len(calls) == 1
@@ -192,7 +177,7 @@ def test_a_model_whose_layers_have_gained_weights_is_another_run(tmp_path):
 
 def test_an_interrupted_model_is_told_from_a_fresh_one(tmp_path, monkeypatch):
     model, path = network(), tmp_path / "run.npz"
-    interrupt(monkeypatch, 1)
+    break_in_phase(monkeypatch, 1)
     with pytest.raises(KeyboardInterrupt):
         fit_transfer(model, TRAIN, **RUN, resume=path)
     with pytest.raises(ValueError, match=r"After an interruption the model has other weights .* build or load it anew"):
