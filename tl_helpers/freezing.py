@@ -6,7 +6,8 @@ inside a layer may not hear of it, a frozen dropout layer goes on dropping, ``Sp
 its kernel. The often-taught ``base(x, training=False)`` gives none of it inside ``fit``, which passes ``training=True``
 down to every layer. So :func:`freeze` sets the ``trainable`` of every layer at every depth, and has a frozen layer
 called as in use, with ``training=False``, for as long as its ``trainable`` is False: Keras's own
-``base.trainable = True`` undoes it all.
+``base.trainable = True`` undoes it all. (Not after ``keras.models.load_model``, ``clone_model`` or a deep copy, where
+dropout stays silent until :func:`unfreeze` is called.)
 
 ``model.save`` keeps most of this; what it forgets, and what ``keras.models.clone_model`` forgets, is written in
 :mod:`tl_helpers.saving`.
@@ -21,7 +22,7 @@ import numbers
 import warnings
 import weakref
 
-from tl_helpers.graph import layers_in, leaves_of, stage_of, upstream_of
+from tl_helpers.graph import is_graph, layers_in, leaves_of, stage_of, upstream_of
 from tl_helpers.weights import put_back, snapshot
 
 # Functions that Keras traced before `freeze` or `unfreeze` changed something which tracing had fixed.
@@ -188,7 +189,7 @@ def freeze_exactly(model, layers):
     facts = {part: (part.trainable, _fixed_weights(part)) for leaf in leaves for part in leaf._flatten_layers()}
     for outer in [model, *(layer for layer in model._flatten_layers() if layer not in facts)]:
         inside = [part for part in outer._flatten_layers() if part in facts]
-        _set_trainable(outer, not all(part in frozen for part in inside))
+        _set_trainable(outer, not all(part in frozen for part in inside) if inside else outer.trainable)
     for part, (moved, fixed) in facts.items():
         _set_trainable(part, part not in frozen)
         for weight in fixed:
@@ -239,13 +240,13 @@ def fixed_by_hand(model):
     Returns
     -------
     layers : set of keras.Layer
-        Layers with weights, at any depth.
+        At any depth, with weights or without.
     weights : list of keras.Variable
         All that is fixed: those layers' weights, and single ones (``layer.kernel.trainable = False``, a kernel with
         LoRA).
     """
     frozen = frozen_layers(model)
-    parts = [part for leaf in leaves_of(model) for part in leaf._flatten_layers() if part.weights]
+    parts = [part for leaf in leaves_of(model) for part in leaf._flatten_layers()]
     layers = {part for part in parts if part in frozen and part not in _frozen_here}
     weights = [weight for part in layers for weight in part.weights]
     return layers, weights + [weight for part in parts if part not in layers for weight in _fixed_weights(part)]
@@ -261,29 +262,37 @@ def _state(model):
 
 
 def _is_augmentation(layer):
-    return "preprocessing" in type(layer).__module__
+    return type(layer).__module__.startswith("keras.src.layers.preprocessing")
+
+
+def _is_plain_batch_norm(layer):
+    """Tell whether a layer is a BatchNorm that computes as Keras's own does."""
+    import keras
+
+    norm = keras.layers.BatchNormalization
+    return isinstance(layer, norm) and type(layer).call is norm.call
 
 
 def _is_to_be_stilled(leaf, part):
     """Tell whether a frozen layer must be told that it is not in training.
 
-    BatchNorm knows by itself. A layer without weights that is not one of Keras's kinds of dropout may be somebody's own
-    augmentation, which is meant to vary before a frozen network.
+    Keras's BatchNorm knows by itself. A layer without weights that is not one of Keras's kinds of dropout may be
+    somebody's own augmentation, which is meant to vary before a frozen network.
     """
-    import keras
-
-    if isinstance(part, (keras.Model, keras.layers.BatchNormalization)) or _is_augmentation(part):
+    if is_graph(part) or _is_plain_batch_norm(part) or _is_augmentation(part):
         return False
-    return "training" in _call_arguments(part) and (bool(leaf.weights) or _draws(part))
+    told = any(argument.name == "training" for argument in _call_arguments(part))
+    return told and (bool(leaf.weights) or _draws(part))
 
 
 def _call_arguments(layer):
-    return list(inspect.signature(type(layer).call).parameters)[1:]
+    return list(inspect.signature(type(layer).call).parameters.values())[1:]
 
 
 def _still(layer):
     """Have a layer called with ``training=False`` for as long as it is not trainable, and saved accordingly."""
-    place = _call_arguments(layer).index("training")
+    named = [argument.name for argument in _call_arguments(layer) if argument.kind == argument.POSITIONAL_OR_KEYWORD]
+    place = named.index("training") if "training" in named else math.inf
     method, describe = type(layer).call, type(layer).get_config
 
     @functools.wraps(method)
@@ -299,7 +308,7 @@ def _still(layer):
         # A file that Keras loads by itself holds dropout of rate 0, and the old rate in `seed`, which rate 0 ignores.
         config = describe(layer)
         for name in _strengths(layer) if not layer.trainable else []:
-            if getattr(layer, name) > 0:
+            if getattr(layer, name) > 0 and {name.strip("_"), "seed"} <= set(config):
                 config |= {name.strip("_"): 0.0, "seed": {"silenced": getattr(layer, name), "seed": layer.seed}}
         return config
 
@@ -496,22 +505,23 @@ def changing_without_gradient(model):
     """
     import keras
 
-    changing, unknown = [], False
+    changing, unknown = [], []
     for part in model._flatten_layers():
-        if isinstance(part, keras.layers.BatchNormalization):
+        if _is_plain_batch_norm(part):
             changing += [part.moving_mean, part.moving_variance] if part.trainable and part.built else []
         elif isinstance(part, keras.layers.SpectralNormalization):
             changing += [part.vector_u, part.kernel] if part.built and not _is_stilled(part) else []
         elif isinstance(part, keras.layers.RNN):
             changing += keras.tree.flatten(part.states) if part.stateful and part.states else []
         elif not type(part).__module__.startswith("keras."):
-            unknown = unknown or bool(part.weights)
+            unknown += part.weights
     if unknown and getattr(model, "inputs", None):
-        changing += _found_changing(model)
+        changing += _found_changing(model, unknown)
     return list({id(variable): variable for variable in changing if variable is not None}.values())
 
 
-def _found_changing(model):
+def _found_changing(model, unknown):
+    """Run a model once, and list the weights that this has changed; where it cannot be run, all that might."""
     import keras
     import numpy as np
 
@@ -522,11 +532,13 @@ def _found_changing(model):
 
     before = snapshot(model)
     try:
-        given = getattr(model, "_inputs_struct", None) or model.inputs[0]
-        model(keras.tree.map_structure(made_up, given), training=True)
+        given = getattr(model, "_inputs_struct", None)
+        model(keras.tree.map_structure(made_up, model.inputs[0] if given is None else given), training=True)
         weights = {id(weight) for weight in model.weights}
         pairs = zip(model.variables, before, strict=True)
         return [v for v, old in pairs if id(v) in weights and not np.array_equal(v.numpy(), old, equal_nan=True)]
+    except Exception:  # inputs of a size that the network does not take, for one
+        return [weight for weight in unknown if not weight.trainable]
     finally:
         put_back(model, before)
 

@@ -87,7 +87,8 @@ def leaves_of(model):
     Returns
     -------
     list of keras.Layer
-        No model is among them; a layer that wraps others (multi-head attention) counts as one.
+        A layer that wraps others (multi-head attention) counts as one, and so does a nested model of one's own class:
+        its `call` may do more than its layers tell.
     """
     import keras
 
@@ -97,11 +98,31 @@ def leaves_of(model):
         layers = model.layers
     leaves = []
     for layer in layers:
-        if isinstance(layer, keras.Model):
+        if is_graph(layer):
             leaves.extend(leaves_of(layer))
         elif isinstance(layer, keras.Layer):
             leaves.append(layer)
     return list(dict.fromkeys(leaves))
+
+
+def is_graph(layer):
+    """Tell whether a layer is a model that does what its graph of layers says, and nothing else.
+
+    Parameters
+    ----------
+    layer : keras.Layer or keras.Operation
+
+    Returns
+    -------
+    bool
+        False for a model of a class of one's own, with its own `call` or its own weights.
+    """
+    import keras
+
+    if not isinstance(layer, keras.Layer) or not getattr(layer, "outputs", None):
+        return False
+    own = [*layer._trainable_variables, *layer._non_trainable_variables]
+    return type(layer).call.__module__.startswith("keras.") and not own
 
 
 def describe(model, *, of_class=True):

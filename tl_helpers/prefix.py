@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tl_helpers.freezing import changing_without_gradient, live_random_layers
-from tl_helpers.graph import leaves_of, nodes_of
+from tl_helpers.graph import is_graph, leaves_of, nodes_of
 from tl_helpers.weights import put_back, snapshot
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ _EXACT_LAYERS = {
 # Layers of Keras that give the same output for the same input, in any call, once their weights and their dropout are
 # still. tests/unit/test_layer_kinds.py trains each of them both ways.
 DETERMINISTIC_LAYERS = _EXACT_LAYERS | {
-    "ActivityRegularization",
     "AdaptiveAveragePooling1D",
     "AdaptiveAveragePooling2D",
     "AdaptiveAveragePooling3D",
@@ -169,6 +168,8 @@ def find_cut(model, *, deterministic=False):
     -------
     Cut
     """
+    if not is_graph(model):
+        return Cut(None, reason=f"{model.name!r} is of a class of its own, which may do more than its layers tell.")
     nodes = nodes_of(model)
     drifting = {id(weight) for weight in changing_without_gradient(model)}
     still, tensors, entries = [], set(), []
@@ -199,6 +200,11 @@ def find_cut(model, *, deterministic=False):
             f"ended, and what is stored would have none. Freeze up to a layer that uses the mask up."
         )
         return Cut(None, reason=reason)
+    twice = {id(node.layer) for node in still} & {id(node.layer) for node in rest}
+    if twice:
+        name = next(node.layer.name for node in still if id(node.layer) in twice)
+        reason = f"Layer {name!r} is used in the frozen part and after it. Use two layers where it need not be one."
+        return Cut(None, reason=reason)
     kinds = {type(leaf).__name__ for node in still for leaf in _leaves(node.layer)}
     return Cut(tensor, tensor._keras_history.operation.name, exact=kinds <= _EXACT_LAYERS)
 
@@ -206,13 +212,14 @@ def find_cut(model, *, deterministic=False):
 def what_differs(model, x):
     """Run a model in training mode twice on each of two batches: outputs and weights must be the same.
 
-    Not compiled, so that random numbers which are drawn outside TensorFlow show too.
+    The batches share their first example, whose output must not depend on what else is in the batch. Not compiled, so
+    that random numbers which are drawn outside TensorFlow show too.
 
     Parameters
     ----------
     model : keras.Model
     x : numpy.ndarray
-        ``(n, …)``: inputs, of which the first four serve, or as many as two batches of a size that the model fixes.
+        ``(n, …)``: inputs, of which a few serve.
 
     Returns
     -------
@@ -221,8 +228,12 @@ def what_differs(model, x):
     """
     before, size = snapshot(model), model.input_shape[0] or 2
     weights = {id(weight) for weight in model.weights}
-    batches = [x[:size], x[size : 2 * size]] if len(x) >= 2 * size else [x[:size]]
-    runs = [[np.asarray(model(batch, training=True)) for batch in batches] for _ in range(2)]
+    batches = [x[:size]]
+    if len(x) > size > 1:
+        batches.append(x[[0, *range(len(x) - size + 1, len(x))]])
+    runs = [[model(batch, training=True) for batch in batches] for _ in range(2)]
+    masked = any(getattr(output, "_keras_mask", None) is not None for output in runs[0])
+    runs = [[np.asarray(output) for output in run] for run in runs]
     moved = [
         variable.path
         for variable, old in zip(model.variables, before, strict=True)
@@ -233,6 +244,16 @@ def what_differs(model, x):
         return f"The frozen part changes {moved[0]!r} whenever it is called."
     if not all(np.array_equal(one, other, equal_nan=True) for one, other in zip(*runs, strict=True)):
         return "The frozen part gave two outputs for the same input."
+    if masked:
+        return "A mask goes with the frozen part's output, and what is stored would have none."
+    alike = [len(output) == len(batch) for output, batch in zip(runs[0], batches, strict=True)]
+    if all(alike):
+        one, other = (output[0].astype("float64") for output in (runs[0][0], runs[0][-1]))
+        # Rounding may differ, coarsely so in half precision.
+        room = (2e-2 if runs[0][0].dtype.itemsize < 4 else 1e-4) * np.abs(one).max(initial=1e-30)
+        alike = [np.allclose(one, other, rtol=0, atol=room, equal_nan=True)]
+    if not all(alike):
+        return "What the frozen part gives for an example depends on the other examples of the batch."
     return ""
 
 
@@ -256,16 +277,15 @@ def split(model, cut):
 
 
 def _leaves(layer):
-    import keras
-
-    return leaves_of(layer) if isinstance(layer, keras.Model) else [layer]
+    return leaves_of(layer) if is_graph(layer) else [layer]
 
 
 def _weights(layer):
     return getattr(layer, "weights", [])
 
 
-_CALLED = types.FunctionType, types.BuiltinFunctionType, types.MethodType, functools.partial
+def _is_function(value):
+    return isinstance(value, (types.FunctionType, types.BuiltinFunctionType, types.MethodType, functools.partial))
 
 
 def _is_of_keras(function):
@@ -287,14 +307,14 @@ def _is_known(layer, arguments=()):
 
     if not isinstance(layer, keras.Layer):  # a function of keras.ops; some take functions in turn
         given = [*vars(layer).values(), *keras.tree.flatten(arguments)]
-        return type(layer).__module__.startswith("keras.src.ops") and not any(isinstance(v, _CALLED) for v in given)
+        return type(layer).__module__.startswith("keras.src.ops") and not any(map(_is_function, given))
     kind = type(layer)
-    if isinstance(layer, keras.Model) and kind.__module__.startswith("keras."):
+    if is_graph(layer) and kind.__module__.startswith("keras."):
         return all(_is_known(node.layer, node.arguments) for node in nodes_of(layer))
     known = kind.__module__.startswith("keras.src.layers") and kind.__name__ in DETERMINISTIC_LAYERS
     if not (known or kind.__module__.startswith("keras.src.applications")):
         return False
-    if any(isinstance(value, _CALLED) and not _is_of_keras(value) for value in vars(layer).values()):
+    if any(callable(value) and not _is_of_keras(value) for value in vars(layer).values()):
         return False  # such as an activation of one's own
     return all(_is_known(part) for part in layer._flatten_layers(include_self=False))
 
@@ -322,12 +342,19 @@ def _disturbance(node, drifting, deterministic):
                 f"The statistics of BatchNorm layer {layer.name!r} move, before the frozen part ends. "
                 f"tl_helpers.freezing.freeze stills it."
             )
-        if isinstance(layer, keras.Model) and any(_is_frozen(leaf, drifting) for leaf in leaves_of(layer)):
+        if is_graph(layer) and any(_is_frozen(leaf, drifting) for leaf in leaves_of(layer)):
             return (
                 f"The frozen part ends inside the nested model {layer.name!r}, which cannot be cut. Build the network "
                 f"flat: keras.Model(base.input, head(base.output))."
             )
         return ""
+    punished = (
+        [part for part in layer._flatten_layers() if getattr(part, "activity_regularizer", None) is not None]
+        if isinstance(layer, keras.Layer)
+        else []
+    )
+    if punished:
+        return f"Layer {punished[0].name!r} adds a penalty on its output to the loss, which would be left out."
     if not (deterministic or _is_known(layer, node.arguments)):
         return (
             f"Nothing proves that layer {layer.name!r} ({type(layer).__name__}) gives the same output for the same "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from tl_helpers.freezing import (
     batch_norms_of,
     discriminative_optimizer,
     fixed_by_hand,
+    freeze_as,
     freeze_exactly,
+    freezing_of,
     head_layers,
 )
 from tl_helpers.graph import layers_in, leaves_of, stage_of, upstream_of
@@ -206,6 +209,8 @@ def fit_transfer(
             "batch_size and validations must be at least 1, learning rates above 0, seed at least 0; they are "
             f"{batch_size}, {validations}, {learning_rate}, {head_learning_rate} and {seed}."
         )
+    if cache is not False and not isinstance(cache, (str, os.PathLike, dict)):
+        raise ValueError(f"cache must be 'auto', False, a folder or a dict, not {cache!r}.")
     if weights not in ("last", "best") or (weights == "best" and validation is None):
         raise ValueError("weights must be 'last', or 'best', which needs validation data.")
     settings = {
@@ -224,6 +229,12 @@ def fit_transfer(
         names = {"weighted": True, "label_names": label_names_of(train)}
         held_out = check_data(validation, model, loss, "validation", **names)
 
+    stateful = [part.name for part in model._flatten_layers() if getattr(part, "stateful", False)]
+    if stateful:
+        raise ValueError(
+            f"Layer {stateful[0]!r} is stateful: it takes each batch for the continuation of the one before, and "
+            f"batches are drawn at random here. Build it with stateful=False."
+        )
     ruined = not_finite(model)
     if ruined:
         raise ValueError(
@@ -232,8 +243,10 @@ def fit_transfer(
     fixed, fixed_weights = fixed_by_hand(model)
     plans = [_frozen_in(model, phase, strategy) for phase in phases]
     said = _say_what_is_fixed(model, strategy, fixed, fixed_weights, plans[-1])
+    if factors is not None:
+        discriminative_optimizer(model, learning_rate, factors)  # names what does not fit before anything is touched
     started = time.perf_counter(), time.process_time()
-    before = snapshot(model)
+    before, was = snapshot(model), freezing_of(model)
     held = {id(weight) for weight in fixed_weights}
     settings["fixed"] = [number for number, weight in enumerate(model.weights) if id(weight) in held]
     if resume is not None:
@@ -254,8 +267,9 @@ def fit_transfer(
             rows = draw_batches(len(data[0]), phase.updates, batch_size, [seed, number])
             try:
                 columns, note = _run_phase(model, data, held_out, rows, phase, settings, bar)
-            except FloatingPointError:
+            except Exception:
                 put_back(model, before)
+                freeze_as(model, was)
                 raise
             histories.append(columns)
             notes.append(note)
@@ -340,7 +354,7 @@ def _frozen_in(model, phase, strategy):
 def _say_what_is_fixed(model, strategy, fixed, fixed_weights, frozen):
     """Warn if a strategy would move what the user has fixed, return the sentence; an error if nothing else moves."""
     held = [part for leaf in leaves_of(model) for part in leaf._flatten_layers() if part in fixed - frozen]
-    said = ""
+    held, said = [part for part in held if part.weights], ""
     if held:
         names = ", ".join(repr(part.name) for part in held[:3]) + (", …" if len(held) > 3 else "")
         said = (
@@ -424,7 +438,8 @@ def _cut_off(model, data, held_out, rows, settings):
     if cut.reason or reason:
         return model, data, held_out, rows, (False, f"The whole network was run in every update. {cut.reason}{reason}")
     images = len(used) + (len(held_out[0]) if held_out else 0)
-    size = (8 if cut.tensor.dtype == "float64" else 4) * int(np.prod(cut.tensor.shape[1:])) * images
+    shape = cut.tensor.shape[1:] if None not in cut.tensor.shape[1:] else prefix(data[0][used[:1]]).shape[1:]
+    size = (8 if cut.tensor.dtype == "float64" else 4) * int(np.prod(shape)) * images
     if size > _MEMORY_LIMIT:
         note = f"The whole network was run in every update: the frozen part's output would take {size / 2**30:.1f} GiB."
         return model, data, held_out, rows, (False, note)

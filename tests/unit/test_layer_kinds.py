@@ -148,17 +148,16 @@ def test_any_chain_is_still_and_cached_as_plain(what, way, nested, tmp_path_fact
 # ---------------------------------------------------------------- what has states of its own
 
 
-def test_a_stateful_layer_is_named_and_not_cached():
+def test_a_stateful_layer_is_named_and_refused():
     given = keras.Input((5, 4), batch_size=4)
     x = layers.LSTM(3, stateful=True, name="reader")(given)
     model = keras.Model(given, layers.Dense(2, name="head")(x))
     freeze_all_but(model)
     states = [variable.path for variable in changing_without_gradient(model)]
     assert len(states) == 2 and all("reader" in path for path in states)
-    fit = fit_transfer(
-        model, (inputs("sequence"), Y), strategy="linear_probing", learning_rate=0.1, updates=2, batch_size=4, seed=0
-    )
-    assert not fit.cached
+    settings = {"strategy": "linear_probing", "learning_rate": 0.1, "updates": 2, "batch_size": 4, "seed": 0}
+    with pytest.raises(ValueError, match=r"'reader' is stateful: .* Build it with stateful=False"):
+        fit_transfer(model, (inputs("sequence"), Y), **settings)
 
 
 def test_weights_that_move_without_a_gradient_are_named():

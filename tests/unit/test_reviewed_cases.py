@@ -184,7 +184,120 @@ def _(folder):
     return (ends[0] == ends[1], "mask" in fit.note or "asked" in fit.note), (True, True)
 
 
+def _declined_case(words, build, reason):
+    @case(1, f"relative: {words}")
+    def _(folder):
+        ends, notes = [], []
+        for cache in ("auto", False):
+            keras.utils.set_random_seed(0)
+            model, data = build()
+            fit = fit_transfer(model, (data, TRAIN[1]), cache=cache, **PROBING)
+            ends.append([weight.tolist() for weight in model.get_weights()])
+            notes.append((fit.cached, reason in fit.note))
+        return (ends[0] == ends[1], notes[0]), (True, (False, True))
+
+
+def _mixing():
+    given = keras.Input((6,))
+    x = layers.Dense(4, name="low")(given)
+    return keras.Model(given, layers.Dense(3, name="head")(x - ops.mean(x, axis=0, keepdims=True))), VECTORS
+
+
+def _mask_from_within():
+    base = keras.Sequential([keras.Input((4,), dtype="int32"), layers.Embedding(8, 3, mask_zero=True)], name="base")
+    given = keras.Input((4,), dtype="int32")
+    model = keras.Model(given, layers.Dense(3, name="head")(layers.LSTM(3, name="head_reader")(base(given))))
+    return model, np.array([[1, 2, 0, 0], [3, 0, 0, 0], [4, 5, 6, 7]] * 4, "int32")
+
+
+class Nothing(keras.Model):
+    """A functional model whose own call does more than its graph."""
+
+    def call(self, inputs, training=None, mask=None):
+        return 0.5 * super().call(inputs, training=training, mask=mask)
+
+
+def _own_call():
+    given = keras.Input((6,))
+    return Nothing(given, layers.Dense(3, name="head")(layers.Dense(4, name="low")(given))), VECTORS
+
+
+def _used_twice():
+    given, relu = keras.Input((6,)), layers.ReLU(name="relu")
+    x = relu(layers.Dense(4, name="low")(given))
+    return keras.Model(given, relu(layers.Dense(3, name="head")(x))), VECTORS
+
+
+def _folded():
+    given = keras.Input((4, 6))
+    x = layers.Dense(4, name="low")(ops.reshape(given, (-1, 6)))
+    x = ops.reshape(layers.Dense(3, name="head_each")(x), (-1, 12))
+    return keras.Model(given, layers.Dense(3, name="head")(x)), np.repeat(VECTORS[:, None], 4, axis=1)
+
+
+_declined_case("examples of a batch are mixed", _mixing, "depends on the other examples")
+_declined_case("a mask that comes out of a nested model", _mask_from_within, "A mask goes with")
+_declined_case("a model with a call of its own", _own_call, "of a class of its own")
+_declined_case("a layer used before and after the cut", _used_twice, "'relu' is used in the frozen part and after it")
+_declined_case("more rows at the cut than examples", _folded, "depends on the other examples")
+
+
+@case(1, "relative: a cut where the sizes are not known beforehand")
+def _(folder):
+    ends = []
+    for cache in ("auto", False):
+        keras.utils.set_random_seed(0)
+        given = keras.Input((None, None, 1))
+        x = layers.Conv2D(2, 3, name="low")(given)
+        x = layers.GlobalAveragePooling2D(name="head_pool")(layers.Conv2D(2, 3, name="head_conv")(x))
+        model = keras.Model(given, layers.Dense(3, name="head")(x))
+        fit = fit_transfer(model, (TRAIN[0], TRAIN[1]), cache=cache, **PROBING)
+        ends.append(model.get_layer("head").kernel.numpy())
+    return bool(np.abs(ends[0] - ends[1]).max() < 1e-5) and not fit.cached, True
+
+
 # ---------------------------------------------------------------- 2, 3: frozen and moving all the same
+
+
+class OwnNorm(layers.BatchNormalization):
+    """A BatchNorm that updates its statistics in a way of its own, whatever `trainable` says."""
+
+    def call(self, x, training=None, mask=None):
+        if training:
+            self.moving_mean.assign(0.9 * self.moving_mean + 0.1 * ops.mean(x, axis=0))
+        return x - self.moving_mean
+
+
+@case(2, "relative: a BatchNorm with a call of its own")
+def _(folder):
+    model = classifier(layers.Dense(4, name="low"), OwnNorm(name="norm"))
+    told = "norm/moving_mean" in trainable_report(model).attrs["without_gradient"]
+    freeze(model, upto="norm")
+    return (told, moving_paths(model, lambda: fit_in_keras(model))), (True, {"head/kernel", "head/bias"})
+
+
+class Affine(keras.Model):
+    """A model with weights of its own and no layers."""
+
+    def build(self, shape):
+        self.factor = self.add_weight(shape=(shape[-1],), initializer="ones", name="factor")
+        self.built = True
+
+    def call(self, x):
+        return x * self.factor
+
+
+@case(3, "relative: a nested model's own weights freeze and thaw")
+def _(folder):
+    model = classifier(layers.Dense(4, name="low"), Affine(name="affine"))
+    moved = []
+    for strategy in ("linear_probing", "fine_tuning"):
+        moved.append(
+            moving_paths(
+                model, lambda s=strategy: fit_transfer(model, (VECTORS, TRAIN[1]), **SETTINGS | {"strategy": s})
+            )
+        )
+    return ["affine/factor" in paths or any("factor" in path for path in paths) for paths in moved], [False, True]
 
 
 @case(2, "SpectralNormalization in the frozen part")
@@ -631,6 +744,33 @@ def _fixed_case(strategy):
 
 for _strategy in ("fine_tuning", "scratch"):
     _fixed_case(_strategy)
+
+
+@case(19, "relative: a base frozen by hand stays frozen as a whole, its dropout too")
+def _(folder):
+    given, image = keras.Input((6,)), keras.Input((6,))
+    x = layers.Dropout(0.5, name="drop")(layers.Dense(4, name="low")(given))
+    base = keras.Model(given, x, name="base")
+    model = keras.Model(image, layers.Dense(3, name="head")(base(image)))
+    base.trainable = False
+    with pytest.warns(UserWarning, match="'low'"):
+        fit_transfer(model, (VECTORS, TRAIN[1]), **FINE_TUNING)
+    return (base.trainable, live_random_layers(model)), (False, [])
+
+
+@case(19, "relative: an error that comes late leaves everything as it was")
+def _(folder):
+    def broken(target, output):
+        raise RuntimeError("mine")
+
+    model = classifier(layers.Dense(4, name="low"))
+    freeze(model, upto="low")
+    before, frozen = model.get_weights(), len(model.trainable_variables)
+    for settings in ({"strategy": "scratch", "loss": broken}, {"strategy": "lp_ft", "factors": {"nope": 0.1}}):
+        with pytest.raises((RuntimeError, ValueError)):
+            fit_transfer(model, (VECTORS, TRAIN[1]), **SETTINGS | settings)
+    same = all((old == new).all() for old, new in zip(before, model.get_weights(), strict=True))
+    return (same, frozen, len(model.trainable_variables)), (True, 2, 2)
 
 
 @case(19, "relative: what the kit itself froze moves in the next phase")
