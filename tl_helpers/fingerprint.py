@@ -407,7 +407,7 @@ def is_library(module):
     top = (module or "").partition(".")[0]
     if top in (_KIT, "__main__"):
         return False
-    if top.startswith("_cython_"):  # where compiled packages keep the types of their functions
+    if top == "keras" or top.startswith("_cython_"):  # where compiled packages keep the types of their functions
         return True
     found = sys.modules.get(top)
     file = getattr(found, "__file__", None) or next(iter(getattr(found, "__path__", ())), None)

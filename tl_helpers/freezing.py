@@ -470,7 +470,8 @@ def is_stale(model):
     -------
     bool
         Of a BatchNorm without scale and centre, which has nothing for an optimizer to hold, True also where its
-        ``trainable`` was changed by hand between compiling and the first training.
+        ``trainable`` was changed by hand between compiling and the first training; before Keras 3.15, which does not
+        note it, never by that alone.
     """
     import keras
 
