@@ -408,15 +408,17 @@ def freezing_of(model):
     -------
     list of dict
         One for each layer at each depth, in an order that a copy of the model has too: ``kind`` (name of its class),
-        ``frozen``, ``by_hand`` (frozen, and not by this module) and ``fixed`` (names of those of its own weights that
-        are fixed one by one). Ready for JSON.
+        ``frozen``, ``by_hand`` (frozen, and not by this module) and ``fixed`` (place and name of each of its own
+        weights that is fixed by itself). Ready for JSON.
     """
     frozen, records = frozen_layers(model), []
     for leaf in leaves_of(model):
         for part in leaf._flatten_layers():
             record = {"kind": type(part).__name__, "frozen": part in frozen}
             record["by_hand"] = part in frozen and part not in _frozen_here
-            record["fixed"] = [weight.name for weight in _fixed_weights(part)]
+            fixed = {id(weight) for weight in _fixed_weights(part)}
+            own = enumerate(part._trainable_variables)
+            record["fixed"] = [[place, weight.name] for place, weight in own if id(weight) in fixed]
             records.append(record)
     return records
 
@@ -445,7 +447,10 @@ def freeze_as(model, records):
     pairs = list(zip(parts, records, strict=True))
     freeze_exactly(model, {part for part, record in pairs if record["frozen"]})
     for part, record in pairs:
-        fixed = [weight for weight in part._trainable_variables if weight.name in record["fixed"]]
+        # By name, where LoRA has changed the order; by place, where Keras has numbered what had no name.
+        own = part._trainable_variables
+        named = {weight.name: weight for weight in own}
+        fixed = [named[name] if name in named else own[place] for place, name in record["fixed"]]
         for weight in fixed:
             weight.trainable = False
         _frozen_here.pop(part, None)

@@ -21,7 +21,7 @@ from tl_helpers.freezing import (
 )
 from tl_helpers.graph import describe
 from tl_helpers.models import load_backbone
-from tl_helpers.saving import load_model, save_model
+from tl_helpers.saving import copy_model, load_model, save_model
 from tl_helpers.training import fit_transfer
 from tl_helpers.weights import snapshot
 
@@ -744,6 +744,26 @@ def _fixed_case(strategy):
 
 for _strategy in ("fine_tuning", "scratch"):
     _fixed_case(_strategy)
+
+
+class Unnamed(layers.Layer):
+    """Two weights to which nobody gave a name."""
+
+    def build(self, shape):
+        self.one, self.other = self.add_weight(shape=(shape[-1],)), self.add_weight(shape=(shape[-1],))
+
+    def call(self, x):
+        return x * self.one + self.other
+
+
+@case(19, "relative: a single weight without a name stays fixed in a copy and in a file")
+def _(folder):
+    model = classifier(Unnamed(name="low"))
+    model.get_layer("low").one.trainable = False
+    save_model(model, folder / "model.keras")
+    twins = copy_model(model), load_model(folder / "model.keras", custom_objects={"Unnamed": Unnamed})
+    flags = [(twin.get_layer("low").one.trainable, twin.get_layer("low").other.trainable) for twin in twins]
+    return flags, [(False, True)] * 2
 
 
 @case(19, "relative: a base frozen by hand stays frozen as a whole, its dropout too")
