@@ -112,7 +112,7 @@ def thawing(loaded, tmp_path):
 def test_a_run_that_diverges_after_thawing_can_be_called_again(thawing, fresh, tmp_path, monkeypatch):
     model = thawing()
     start = model.get_weights()
-    settings = RUN | {"learning_rate": 1e30, "head_learning_rate": 0.01, "resume": tmp_path / "run.npz"}
+    settings = RUN | {"learning_rate": 3e38, "head_learning_rate": 0.01, "resume": tmp_path / "run.npz"}
     with pytest.raises(FloatingPointError):
         fit_transfer(model, TRAIN, **settings)
     assert_same_weights(model, start)
