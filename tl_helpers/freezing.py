@@ -22,7 +22,7 @@ import numbers
 import warnings
 import weakref
 
-from tl_helpers.graph import is_graph, layers_in, leaves_of, stage_of, upstream_of
+from tl_helpers.graph import is_graph, layers_in, leaves_in, leaves_of, stage_of, upstream_of
 from tl_helpers.weights import put_back, snapshot
 
 # Functions that Keras traced before `freeze` or `unfreeze` changed something which tracing had fixed.
@@ -586,7 +586,7 @@ def trainable_report(model, stages=None):
     rows = []
     for stage, layers in groups.items():
         weights = list({id(weight): weight for layer in layers for weight in layer.weights}.values())
-        parts = {part for layer in layers for part in layer._flatten_layers(include_self=True)}
+        parts = {part for layer in layers for part in layer._flatten_layers()}
         weighted = [part for part in parts if part._trainable_variables or part._non_trainable_variables]
         norms = batch_norms_of(layers)
         live = [part.name for layer in layers for part in live_random_layers(layer)]
@@ -764,7 +764,7 @@ def _factor_by_layer(model, factors):
     for stage, factor in factors.items():
         if not factor > 0:
             raise ValueError(f"The factor of stage {stage!r} must be above 0, not {factor}. To freeze it, use freeze.")
-        inside = {leaf for found in layers_in(model, stage) for leaf in _leaves(found) if leaf.weights}
+        inside = {leaf for found in layers_in(model, stage) for leaf in leaves_in(found) if leaf.weights}
         if not inside:
             raise ValueError(f"Stage {stage!r} of {model.name!r} has no weights, so it has no learning rate.")
         for layer in inside:
@@ -772,11 +772,3 @@ def _factor_by_layer(model, factors):
                 raise ValueError(f"Stages {stage_for[layer]!r} and {stage!r} both cover layer {layer.name!r}.")
             factor_of[layer], stage_for[layer] = float(factor), stage
     return factor_of
-
-
-def _leaves(layer):
-    import keras
-
-    if isinstance(layer, keras.Model):
-        return leaves_of(layer)
-    return [layer] if isinstance(layer, keras.Layer) else []

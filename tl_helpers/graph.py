@@ -90,7 +90,6 @@ def leaves_of(model):
         A layer that wraps others (multi-head attention) counts as one, and so does a nested model of one's own class:
         its `call` may do more than its layers tell.
     """
-    import keras
 
     if getattr(model, "outputs", None):
         layers = [node.layer for node in nodes_of(model)]
@@ -98,11 +97,27 @@ def leaves_of(model):
         layers = model.layers
     leaves = []
     for layer in layers:
-        if is_graph(layer):
-            leaves.extend(leaves_of(layer))
-        elif isinstance(layer, keras.Layer):
-            leaves.append(layer)
+        leaves.extend(leaves_in(layer))
     return list(dict.fromkeys(leaves))
+
+
+def leaves_in(layer):
+    """List the leaves of one layer: itself, or those of the model that it is.
+
+    Parameters
+    ----------
+    layer : keras.Layer or keras.Operation
+
+    Returns
+    -------
+    list of keras.Layer
+        See :func:`leaves_of`; empty for an operation.
+    """
+    import keras
+
+    if is_graph(layer):
+        return leaves_of(layer)
+    return [layer] if isinstance(layer, keras.Layer) else []
 
 
 def is_graph(layer):
@@ -311,7 +326,7 @@ def upstream_of(model, stage):
         if node.layer is host:
             leaves.extend(inside)
         elif id(node.layer) in chosen:
-            leaves.extend(leaves_of(node.layer) if isinstance(node.layer, keras.Model) else [node.layer])
+            leaves.extend(leaves_in(node.layer))
     return list(dict.fromkeys(leaf for leaf in leaves if isinstance(leaf, keras.Layer)))
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tl_helpers.freezing import changing_without_gradient, live_random_layers
-from tl_helpers.graph import is_graph, leaves_of, nodes_of
+from tl_helpers.graph import is_graph, leaves_in, leaves_of, nodes_of
 from tl_helpers.weights import put_back, snapshot
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def find_cut(model, *, deterministic=False):
                 entries.append(disturbance)
     rest = [node for node in nodes if node not in still]
     problem = ""
-    if any(_is_frozen(leaf, drifting) for node in rest for leaf in _leaves(node.layer)):
+    if any(_is_frozen(leaf, drifting) for node in rest for leaf in leaves_in(node.layer)):
         problem = next(filter(None, entries), "")
     if not any(_weights(node.layer) for node in still):
         return Cut(None, reason=problem or "No layer with weights is frozen before the first one that moves.")
@@ -205,7 +205,7 @@ def find_cut(model, *, deterministic=False):
         name = next(node.layer.name for node in still if id(node.layer) in twice)
         reason = f"Layer {name!r} is used in the frozen part and after it. Use two layers where it need not be one."
         return Cut(None, reason=reason)
-    kinds = {type(leaf).__name__ for node in still for leaf in _leaves(node.layer)}
+    kinds = {type(leaf).__name__ for node in still for leaf in leaves_in(node.layer)}
     return Cut(tensor, tensor._keras_history.operation.name, exact=kinds <= _EXACT_LAYERS)
 
 
@@ -274,10 +274,6 @@ def split(model, cut):
 
     given = model.inputs[0] if len(model.inputs) == 1 else model.inputs
     return keras.Model(given, cut.tensor, name="prefix"), keras.Model(cut.tensor, model.outputs, name="suffix")
-
-
-def _leaves(layer):
-    return leaves_of(layer) if is_graph(layer) else [layer]
 
 
 def _weights(layer):

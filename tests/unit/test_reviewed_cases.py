@@ -287,6 +287,13 @@ class Affine(keras.Model):
         return x * self.factor
 
 
+@case(3, "relative: a nested model's own weights are frozen by its name too")
+def _(folder):
+    model = classifier(layers.Dense(4, name="low"), Affine(name="affine"))
+    freeze(model, upto="affine")
+    return len(model.trainable_variables), 2
+
+
 @case(3, "relative: a nested model's own weights freeze and thaw")
 def _(folder):
     model = classifier(layers.Dense(4, name="low"), Affine(name="affine"))
