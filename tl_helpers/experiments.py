@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import numbers
 import warnings
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,7 +12,7 @@ import numpy as np
 
 from tl_helpers.datasets import Dataset, sample_budget
 from tl_helpers.grid import GridError, RunFailure, run_grid
-from tl_helpers.keys import group_rows, key_column, key_values, largest, rows_where
+from tl_helpers.keys import group_rows, key_column, key_values, rows_where
 from tl_helpers.provenance import load_study, save_study, study_provenance
 
 __all__ = [
@@ -174,7 +175,7 @@ def confidence_interval(frame, *, score="score", by=("arm", "budget"), method="t
 
 
 def paired_difference(
-    frame, treatment, baseline, *, method="t", confidence=0.95, score="score", by="budget", pair="seed"
+    frame, treatment, baseline, *, method="t", confidence=0.95, margin=None, score="score", by="budget", pair="seed"
 ):
     """Compare two arms seed by seed: how much better is the treatment, and could it be chance?
 
@@ -191,6 +192,8 @@ def paired_difference(
         (Efron 1987, seeded) and the p-value of the sign-flip permutation test (Fisher 1935), exact up to n = 13.
     confidence : float
         Between 0 and 1.
+    margin : float, optional
+        In the unit of `score`: differences smaller than this do not matter. It has to be chosen before one looks.
     score : str
         Column to compare.
     by : str or None
@@ -206,6 +209,8 @@ def paired_difference(
         One row per value of `by`: that value, ``n`` (pairs, or seeds), ``difference``, ``low``, ``high``, ``p``
         (two-sided) and ``p_holm``, corrected over the rows (Holm 1979): where it is below .05, the claim "at *some*
         budget there is a difference" errs in at most 5 % of such tables. The intervals are per row, not corrected.
+        With a `margin` also ``p_equivalent`` and ``p_equivalent_holm``: of the claim that the mean difference lies
+        inside ±`margin`.
 
     Raises
     ------
@@ -224,16 +229,19 @@ def paired_difference(
     width, and ``p`` and ``p_holm`` are NaN (not defined), save that p is 1 where all are 0, because then nothing speaks
     for a difference. The row still counts when the others are corrected. Most often a study that does not use its seed
     is behind equal differences.
+    That no difference shows is no proof that there is none. Equivalence is proved by two one-sided tests (Schuirmann
+    1987): that the mean is above −`margin`, and that it is below `margin`; ``p_equivalent`` is the larger p-value of
+    both. Where it is below .05, the 90 % interval lies within the margin.
     The bootstrap interval is too narrow for few pairs; the t interval is the better default. With fewer than six pairs
     the sign-flip test cannot reach p < .05 (its smallest p is 2^(1 − n)).
     """
-    _check_settings(method, confidence)
+    _check_settings(method, confidence, margin)
     pair = [pair] if isinstance(pair, str) else list(pair)
     keys = [*([] if by is None else [by]), *pair]
     _check_frame(frame, ["arm", *keys], score)
     _check_finite(frame, ["arm", *keys], score)
     pairs = _pairs(frame, treatment, baseline, score, by, pair)
-    table = _difference_table(pairs, by or "all", method, confidence)
+    table = _difference_table(pairs, by or "all", method, confidence, margin)
     equal = [value for value, scores in pairs.items() if _same_difference(scores) and not _no_difference(scores)]
     if equal:
         warnings.warn(
@@ -277,11 +285,13 @@ def holm(p_values):
     return result
 
 
-def _check_settings(method, confidence):
+def _check_settings(method, confidence, margin=None):
     if method not in ("t", "bootstrap"):
         raise ValueError(f"method must be 't' or 'bootstrap', not {method!r}.")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be between 0 and 1, such as 0.95, not {confidence!r}.")
+    if margin is not None and not (isinstance(margin, numbers.Real) and 0 < margin < np.inf):
+        raise ValueError(f"margin must be a number above 0, in the unit of the score, not {margin!r}.")
 
 
 def _check_frame(frame, columns, score):
@@ -391,7 +401,7 @@ def _check_pairs(treated, base, treatment, baseline, keys):
             )
 
 
-def _difference_table(pairs, name, method, confidence):
+def _difference_table(pairs, name, method, confidence, margin=None):
     """Return what :func:`paired_difference` does for the output of :func:`_pairs`; with n < 2 without interval."""
     import pandas
 
@@ -399,19 +409,26 @@ def _difference_table(pairs, name, method, confidence):
     for scores in pairs.values():
         differences = scores[:, 0] - scores[:, 1]
         mean = differences.mean() if len(differences) else np.nan
-        low, high, p = np.nan, np.nan, np.nan
+        low, high, p, p_equivalent = np.nan, np.nan, np.nan, np.nan
         if len(differences) > 1:
             low, high = _interval(differences, method, confidence)
             if _no_difference(scores):
                 p = 1.0
             elif not _same_difference(scores):
                 p = _p_value(differences, method)
-        rows.append([len(differences), mean, low, high, p])
-    table = pandas.DataFrame(rows, columns=["n", "difference", "low", "high", "p"])
+                p_equivalent = np.nan if margin is None else _p_equivalent(differences, margin, method)
+        rows.append([len(differences), mean, low, high, p, p_equivalent])
+    table = pandas.DataFrame(rows, columns=["n", "difference", "low", "high", "p", "p_equivalent"])
     table.insert(0, name, key_column(list(pairs)))
-    # A test that could not be made is one of the family all the same.
-    table["p_holm"] = np.where(table["p"].isna(), np.nan, holm(table["p"].fillna(1)))
-    return table
+    table.insert(table.columns.get_loc("p") + 1, "p_holm", _holm_with_gaps(table["p"]))
+    if margin is None:
+        return table.drop(columns="p_equivalent")
+    return table.assign(p_equivalent_holm=_holm_with_gaps(table["p_equivalent"]))
+
+
+def _holm_with_gaps(p_values):
+    """Correct p-values of which some are not defined: a test that could not be made is one of the family, too."""
+    return np.where(p_values.isna(), np.nan, holm(p_values.fillna(1)))
 
 
 def _same(values, scale):
@@ -445,13 +462,21 @@ def _interval(values, method, confidence):
     return interval.confidence_interval
 
 
-def _p_value(differences, method):
-    """Return the two-sided p-value of mean 0, `differences` having shape ``(n,)`` with n ≥ 2, not all equal."""
+def _p_equivalent(differences, margin, method):
+    """Return the larger p-value of two one-sided tests (Schuirmann 1987): that the mean lies inside ±margin."""
+    return max(
+        _p_value(differences + margin, method, alternative="greater"),
+        _p_value(differences - margin, method, alternative="less"),
+    )
+
+
+def _p_value(differences, method, alternative="two-sided"):
+    """Return the p-value of mean 0, `differences` having shape ``(n,)`` with n ≥ 2, not all equal."""
     from scipy import stats
 
     if method == "t":
-        return float(stats.ttest_1samp(differences, 0).pvalue)
-    options = {"permutation_type": "samples", "n_resamples": RESAMPLES, "vectorized": True}
+        return float(stats.ttest_1samp(differences, 0, alternative=alternative).pvalue)
+    options = {"permutation_type": "samples", "n_resamples": RESAMPLES, "vectorized": True, "alternative": alternative}
     random = np.random.default_rng(_RESAMPLING_SEED)
     return float(stats.permutation_test((differences,), np.mean, **options, rng=random).pvalue)
 
@@ -486,7 +511,7 @@ class TransferVerdict:
 
     Parameters
     ----------
-    verdict : {"positive", "negative", "inconclusive"}
+    verdict : {"positive", "negative", "equivalent", "inconclusive"}
     sentence : str
         What a careful person would write.
     table : pandas.DataFrame
@@ -511,6 +536,7 @@ def transfer_verdict(
     controls=(),
     learning_rates=None,
     chance=None,
+    margin=None,
     minimum_pairs=5,
     method="t",
     confidence=0.95,
@@ -519,12 +545,13 @@ def transfer_verdict(
     pair="seed",
     unit="points",
 ):
-    """Say whether transfer was positive, negative or neither, having asked what usually fools people.
+    """Say whether transfer was positive, negative, without effect, or cannot be told, having asked what fools people.
 
     At a budget, a difference counts if its Holm-corrected p is below 1 − `confidence` and no check gives a reason for
-    doubt *in its direction*: a weak baseline makes gains, a badly tuned treatment makes losses. Two more questions, of
-    scores that are no finite numbers and of scores that do not vary with the seed, are told only where they raise a
-    doubt; it holds in both directions.
+    doubt *in its direction*: a weak baseline makes gains, a badly tuned treatment makes losses, and either can hide a
+    difference where none shows. Some doubts hold whatever the direction: too few pairs, runs no better than guessing,
+    scores that are no finite numbers, and scores that do not vary with the seed (the last two are told only where they
+    arise).
 
     Parameters
     ----------
@@ -536,13 +563,19 @@ def transfer_verdict(
         Two values of ``arm``.
     controls : sequence
         Arms that are the baseline with an advantage, such as several times the updates or another head. At each budget
-        a gain must hold against all of those that were run there.
+        a gain must hold against all of those that were run there; where no gain shows, the treatment must not lose to
+        them.
     learning_rates : sequence of float, optional
         The rates that were tried. If half of an arm's runs at a budget chose the smallest or largest, a better one may
         lie outside.
-    chance : float, optional
-        The score of guessing. A baseline that does not beat it at the largest budget (None, all labels, is larger than
-        any) is stuck, not beaten.
+    chance : float or str, optional
+        The score of guessing: of the best answer that is always the same, such as the share of the commonest class
+        among the test examples; or the column that holds it for each run. Runs that score no more have learned nothing,
+        or answer always the same.
+    margin : float, optional
+        In the unit of `score`, chosen beforehand: differences inside ±`margin` do not matter. Only with it can arms be
+        called equivalent (two one-sided tests, see :func:`paired_difference`), and where they are, a difference that
+        shows as well counts for nothing.
     minimum_pairs : int
         With fewer pairs at a budget nothing is concluded there.
     method, confidence, score, by, pair
@@ -554,14 +587,15 @@ def transfer_verdict(
     -------
     TransferVerdict
         ``"positive"`` if there is a gain at some budget and a loss at none; ``"negative"`` the other way round;
-        otherwise ``"inconclusive"``, also where the sign changes with the budget (sentence and table say where).
+        ``"equivalent"`` if the arms are so at all budgets; otherwise ``"inconclusive"``: it cannot be told, or the sign
+        changes with the budget (sentence and table say where).
 
     Raises
     ------
     ValueError
-        See :func:`paired_difference`.
+        See :func:`paired_difference`; also if `chance` is neither a number nor a column.
     """
-    _check_settings(method, confidence)
+    _check_settings(method, confidence, margin)
     alpha = 1 - confidence
     pair = [pair] if isinstance(pair, str) else list(pair)
     _check_frame(frame, ["arm", by, *pair], score)
@@ -570,26 +604,37 @@ def transfer_verdict(
     broken = _broken_scores(frame, pairs, against, treatment, baseline, [by, *pair], score)
     pairs, against = _finite(pairs), {control: _finite(found) for control, found in against.items()}
     same = _same_for_all_seeds(pairs, against, treatment, baseline, by)
-    table = _difference_table(pairs, by, method, confidence)
-    shown = np.where(table["p_holm"] < alpha, np.sign(table["difference"]), 0).astype(int)
-    compared = frame[rows_where(frame, "arm", treatment, baseline)]
-    facts = _Facts(compared, treatment, baseline, list(pairs), shown, by, score)
+    table = _difference_table(pairs, by, method, confidence, margin)
+    equivalent = np.zeros(len(table), bool) if margin is None else (table["p_equivalent_holm"] < alpha).to_numpy()
+    shown = np.where((table["p_holm"] < alpha) & ~equivalent, np.sign(table["difference"]), 0).astype(int)
+    compared = frame[rows_where(frame, "arm", treatment, baseline, *against)]
+    facts = _Facts(compared, treatment, baseline, tuple(against), list(pairs), shown, by, score)
     findings = [
         *broken,
         *same,
         _few_pairs(facts, table["n"], minimum_pairs),
         _rate_at_edge(facts, learning_rates),
         _unequal_updates(facts),
-        _stuck_baseline(facts, pairs, chance, confidence),
-        *(_against_control(facts, found, control, method, confidence) for control, found in against.items()),
+        _no_better_than_guessing(facts, chance, pair, confidence),
+        *(_against_control(facts, found, control, unit, method, confidence) for control, found in against.items()),
     ]
     doubted = set().union(*(budgets for _, budgets in findings))
-    kept = [0 if value in doubted else sign for value, sign in zip(facts.values, shown, strict=True)]
-    table["verdict"] = [{1: "positive", -1: "negative", 0: "inconclusive"}[sign] for sign in kept]
-    verdict = {(True, False): "positive", (False, True): "negative"}.get((1 in kept, -1 in kept), "inconclusive")
+    open_to_doubt = np.array([value in doubted for value in facts.values])
+    kept = np.where(open_to_doubt, 0, shown)
+    words = np.select([kept > 0, kept < 0, equivalent & ~open_to_doubt], ["positive", "negative", "equivalent"], "")
+    table["verdict"] = [word or "inconclusive" for word in words.tolist()]
     checks = tuple(check for check, _ in findings)
-    sentence = _sentence(facts, table, checks, doubted, unit, confidence)
-    return TransferVerdict(verdict, sentence, table, checks)
+    sentence = _sentence(facts, table, checks, open_to_doubt, margin, unit, confidence)
+    return TransferVerdict(_overall(table["verdict"]), sentence, table, checks)
+
+
+def _overall(verdicts):
+    """Sum up the verdicts of all budgets."""
+    found = set(verdicts)
+    if found == {"equivalent"}:
+        return "equivalent"
+    signs = found & {"positive", "negative"}
+    return signs.pop() if len(signs) == 1 else "inconclusive"
 
 
 class _Facts(NamedTuple):
@@ -598,6 +643,7 @@ class _Facts(NamedTuple):
     frame: object
     treatment: object
     baseline: object
+    controls: tuple
     values: list
     shown: np.ndarray
     by: str
@@ -607,27 +653,33 @@ class _Facts(NamedTuple):
         return [value for value, one in zip(self.values, self.shown, strict=True) if one == sign]
 
     def suspects(self):
-        """Return the (arm, other arm, value) whose weakness would explain what is shown."""
-        gains = [(self.baseline, self.treatment, value) for value in self.where(1)]
-        return gains + [(self.treatment, self.baseline, value) for value in self.where(-1)]
+        """Return the (arm, other arm, value) whose weakness would explain what is shown, or why nothing is."""
+        gains, losses, neither = (self.where(sign) for sign in (1, -1, 0))
+        weak = [(self.baseline, value) for value in (*gains, *neither)]
+        weak += [(control, value) for control in self.controls for value in gains if len(self.rows_of(control, value))]
+        others = [(self.treatment, value) for value in (*losses, *neither)]
+        return [(arm, self.treatment, value) for arm, value in weak] + [
+            (arm, self.baseline, value) for arm, value in others
+        ]
+
+    def rows_of(self, arm, value):
+        return self.frame[rows_where(self.frame, "arm", arm) & rows_where(self.frame, self.by, value)]
 
     def column(self, name, arm, value):
         """Return the numbers in a column for one arm at one value of `by`, without gaps; empty if it is not there."""
         if name not in self.frame.columns:
             return np.empty(0)
-        rows = self.frame[rows_where(self.frame, "arm", arm) & rows_where(self.frame, self.by, value)]
-        numbers = _numbers(rows, name)
+        numbers = _numbers(self.rows_of(arm, value), name)
         return numbers[np.isfinite(numbers)]
 
     def ask(self, question, is_weak, advice, missing=None):
         """Ask `is_weak(arm, other, value)` (True, False or None for unknown) of every suspect."""
         answers = {suspect: None if missing else is_weak(*suspect) for suspect in self.suspects()}
         weak = [(arm, value) for (arm, _, value), answer in answers.items() if answer]
-        if not answers:
-            return Check(question, None, "There is no difference to explain."), set()
         if weak:
             arms = dict.fromkeys(arm for arm, _ in weak)
-            where = "; ".join(f"{arm} at {_list([v for one, v in weak if one == arm], self.by)}" for arm in arms)
+            found = {arm: [value for value in self.values if (arm, value) in weak] for arm in arms}
+            where = "; ".join(f"{arm} at {_list(values, self.by)}" for arm, values in found.items())
             return Check(question, False, f"No: {where}. {advice}"), {value for _, value in weak}
         if None in answers.values():
             return Check(question, None, missing or "A column is missing."), set()
@@ -669,13 +721,15 @@ def _same_for_all_seeds(pairs, against, treatment, baseline, by):
     # Two arms may be the same at one budget, such as one with no layer copied; at every budget, one is not looked at.
     one_arm = all(map(_no_difference, pairs.values()))
     for value, scores in pairs.items():
-        arms = [arm for arm, column in zip((treatment, baseline), scores.T, strict=True) if _same(column, column)]
-        if not arms and _same_difference(scores) and (one_arm or not _no_difference(scores)):
+        arms = [arm for arm, column in zip((treatment, baseline), scores.T, strict=True) if _mostly_equal(column)]
+        if not arms and _repeated(scores):
+            arms = [f"the pairs of {treatment} and {baseline}"]
+        elif not arms and _same_difference(scores) and (one_arm or not _no_difference(scores)):
             arms = [f"the difference of {treatment} and {baseline}"]
         for arm in arms:
             flat.setdefault(str(arm), []).append(value)
     for control, found in against.items():
-        alone = [value for value, scores in found.items() if _same(scores[:, 1], scores[:, 1])]
+        alone = [value for value, scores in found.items() if _mostly_equal(scores[:, 1]) or _repeated(scores)]
         if alone:
             flat[str(control)] = alone
     if not flat:
@@ -684,6 +738,21 @@ def _same_for_all_seeds(pairs, against, treatment, baseline, by):
     advice = "Equal runs count as one: does the study use its arm and seed, or are scores at their floor or ceiling?"
     check = Check("Do the scores vary with the seed?", False, f"No: {where}. {advice}")
     return [(check, set().union(*flat.values()))]
+
+
+def _mostly_equal(scores):
+    """Say whether more than half of several scores are the same."""
+    return len(scores) > 1 and np.unique(_rounded(scores), return_counts=True)[1].max() > len(scores) / 2
+
+
+def _repeated(scores):
+    """Say whether at most half of several pairs of scores differ, as when a study uses only some digits of its seed."""
+    return len(scores) > 1 and len(np.unique(_rounded(scores), axis=0)) <= len(scores) / 2
+
+
+def _rounded(scores):
+    """Round to what single precision can tell apart."""
+    return np.round(scores / (_ROUNDING * np.abs(scores).max(initial=1e-30)))
 
 
 def _few_pairs(facts, counts, minimum_pairs):
@@ -713,41 +782,78 @@ def _unequal_updates(facts):
     return facts.ask("Did the weaker arm get as many updates?", is_weak, "Train both equally long.")
 
 
-def _stuck_baseline(facts, pairs, chance, confidence):
-    question = "Did the baseline learn anything?"
+def _no_better_than_guessing(facts, chance, pair, confidence):
+    """Doubt every value of `by` at which a run, or an arm as a whole, has learned nothing."""
+    question = "Is every run better than guessing?"
     if chance is None:
         return Check(question, None, "Give `chance`."), set()
-    budget = largest(facts.values)
-    scores = pairs[budget][:, 1]
-    if len(scores) < 2:
-        return Check(question, None, f"Too few of its scores at {facts.by} {budget} are numbers."), set()
-    passed = bool(_interval(scores, "t", confidence)[0] > chance)
-    answer = (
-        f"{'Yes' if passed else 'No'}: {scores.mean():.3g} at {facts.by} {budget}, where guessing gives {chance:.3g}."
+    if isinstance(chance, str):
+        _check_frame(facts.frame, [], chance)
+        _check_finite(facts.frame, ["arm", facts.by], chance)
+    elif isinstance(chance, bool) or not isinstance(chance, numbers.Real):
+        raise ValueError(f"chance must be a score or the name of a column, not {chance!r}.")
+    found = []
+    for arm in (facts.treatment, facts.baseline, *facts.controls):
+        guessed = [
+            (value, words) for value in facts.values if (words := _guessed(facts, arm, value, chance, pair, confidence))
+        ]
+        if guessed:
+            found.append((arm, guessed))
+    level = "" if isinstance(chance, str) else f", where guessing gives {chance:.3g}"
+    if not found:
+        return Check(question, True, f"Yes{level}."), set()
+    where = "; ".join(
+        f"{arm} at {_list([f'{value} ({words})' for value, words in guessed], facts.by)}" for arm, guessed in found
     )
-    advice = "" if passed else " Standardise its inputs, train it longer, or try another head."
-    return Check(question, passed, answer + advice), set() if passed else set(facts.where(1))
+    advice = "Such runs learned nothing or answer always the same: try other rates, more updates, or another head."
+    return Check(question, False, f"No: {where}{level}. {advice}"), {value for _, each in found for value, _ in each}
 
 
-def _against_control(facts, pairs, control, method, confidence):
+def _guessed(facts, arm, value, chance, pair, confidence):
+    """Say in words how an arm's runs at one value of `by` are no better than guessing; empty where they are."""
+    rows = facts.rows_of(arm, value)
+    guess = _numbers(rows, chance) if isinstance(chance, str) else np.full(len(rows), float(chance))
+    lead = _numbers(rows, facts.score) - guess
+    at_floor = int((lead <= _ROUNDING * np.abs(guess)).sum())
+    if at_floor:
+        return f"{at_floor} of {len(rows)} runs"
+    rows, known = rows.assign(lead=lead), np.isfinite(lead)
+    units = group_rows(rows[known], ["seed"] if "seed" in pair else pair).values()
+    leads = np.array([lead[known][unit].mean() for unit in units])
+    unclear = len(leads) > 1 and _interval(leads, "t", confidence)[0] <= 0
+    return "the mean is not clearly above" if unclear else ""
+
+
+def _against_control(facts, pairs, control, unit, method, confidence):
+    """Doubt gains that do not hold against a control, and budgets without a gain at which the treatment loses to it."""
     question = f"Does the gain hold against {control}?"
     table = _difference_table(pairs, facts.by, method, confidence)
-    better = ((table["p_holm"] < 1 - confidence) & (table["difference"] > 0)).tolist()
-    holds = {value for value, one in zip(pairs, better, strict=True) if one}
-    gains = [value for value in facts.where(1) if value in pairs]
-    gone = [value for value in gains if value not in holds]
+    signs = np.where(table["p_holm"] < 1 - confidence, np.sign(table["difference"]), 0)
+    sign = dict(zip(pairs, signs, strict=True))
+    gains, others = ([value for value in facts.where(one) if value in pairs] for one in (1, 0))
+    gone, lost = [value for value in gains if sign[value] < 1], [value for value in others if sign[value] < 0]
+    doubts = [f"not at {_list(gone, facts.by)}"] if gone else []
+    doubts += [f"{facts.treatment} loses to it at {_list(lost, facts.by)}"] if lost else []
+    if doubts:
+        return Check(question, False, f"No: {'; '.join(doubts)}."), {*gone, *lost}
     if not gains:
         return Check(question, None, "There is no gain where it was run."), set()
-    answer = f"No: not at {_list(gone, facts.by)}." if gone else "Yes."
-    return Check(question, not gone, answer), set(gone)
+    least = table.iloc[[list(pairs).index(value) for value in gains]].sort_values("difference").iloc[0]
+    factor, form = _scale(facts, unit)
+    return Check(question, True, f"Yes: {format(factor * least['difference'], form)} {unit} or more."), set()
 
 
-def _sentence(facts, table, checks, doubted, unit, confidence):
-    """Tell the verdict in words: what shows, where nothing shows, and what is not to be relied on."""
+def _scale(facts, unit):
+    """Return by what to multiply scores, and how to write them."""
     scores = _numbers(facts.frame, facts.score)
     scores = scores[np.isfinite(scores)]
     factor = 100 if unit == "points" and ((scores >= 0) & (scores <= 1)).all() else 1
-    form = "+.1f" if unit == "points" else "+.3g"
+    return factor, "+.1f" if unit == "points" else "+.3g"
+
+
+def _sentence(facts, table, checks, open_to_doubt, margin, unit, confidence):
+    """Tell the verdict in words: what shows, what is equivalent, what cannot be told, what is not to be relied on."""
+    factor, form = _scale(facts, unit)
 
     def amount(row):
         if row["n"] < 2:
@@ -765,33 +871,40 @@ def _sentence(facts, table, checks, doubted, unit, confidence):
             f"({facts.by} {least[facts.by]}) to {amount(most)} ({facts.by} {most[facts.by]})"
         )
 
-    rows = {name: table[table["verdict"] == name] for name in ("positive", "negative")}
+    def within(rows):
+        low, high = (format(factor * value, form) for value in (rows["low"].min(), rows["high"].max()))
+        return amount(rows.iloc[0]) if len(rows) == 1 else f"the intervals lie within {low} to {high} {unit}"
+
+    rows = {name: table[table["verdict"] == name] for name in ("positive", "negative", "equivalent")}
     claims = [
         claim(rows[name], verb) for name, verb in (("positive", "beats"), ("negative", "loses to")) if len(rows[name])
     ]
     basis = f"({100 * confidence:g} % intervals, n = {_span(table['n'])} pairs"
     basis += f", tests corrected for {len(table)} {facts.by}s)" if len(table) > 1 else ")"
-    open_to_doubt = np.array([value in doubted for value in facts.values])
     unclear = table[(table["verdict"] == "inconclusive") & ~open_to_doubt]
+    band = "" if margin is None else f"±{factor * margin:g} {unit}"
     text = []
     if claims:
         depends = f"It depends on the {facts.by}: " if len(claims) == 2 else ""
-        text.append(f"{depends}{facts.treatment} {', but '.join(claims)} {basis}.")
-        if len(unclear):
-            text.append(f"At {_list(unclear[facts.by], facts.by)} no difference shows.")
-    elif len(unclear):
-        low, high = (format(factor * value, form) for value in (unclear["low"].min(), unclear["high"].max()))
+        text.append(f"{depends}{facts.treatment} {', but '.join(claims)}.")
+    if len(rows["equivalent"]):
         text.append(
-            f"At {_list(unclear[facts.by], facts.by)} no difference shows between {facts.treatment} and "
-            f"{facts.baseline}: the intervals lie within {low} to {high} {unit} {basis}."
+            f"At {_list(rows['equivalent'][facts.by], facts.by)} {facts.treatment} and {facts.baseline} are equivalent "
+            f"within the {band} that were given (two one-sided tests): {within(rows['equivalent'])}."
         )
+    if len(unclear):
+        what = "" if claims else f" whether {facts.treatment} and {facts.baseline} differ"
+        neither = f", and are not inside {band} for certain" if band else ""
+        text.append(f"At {_list(unclear[facts.by], facts.by)} one cannot tell{what}{neither}: {within(unclear)}.")
+    if text:
+        text[0] = f"{text[0][:-1]} {basis}."
     measured, lost = table[open_to_doubt & (table["n"] > 0)], table[open_to_doubt & (table["n"] == 0)]
     if len(measured):
         amounts = "; ".join(f"{facts.by} {row[facts.by]}: {amount(row)}" for _, row in measured.iterrows())
         text.append(f"What was measured at {amounts} is open to doubt.")
     if len(lost):
         text.append(f"At {_list(lost[facts.by], facts.by)} no pair is left.")
-    if doubted:
+    if open_to_doubt.any():
         text.append(" ".join(f"{check.question} {check.answer}" for check in checks if check.passed is False))
     return " ".join(text)
 

@@ -6,6 +6,7 @@ author calls the definitions opinionated; those below are in our words.
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -234,6 +235,11 @@ def run_route(route, budgets=None, seeds=(0,), *, arms=None, path=None, n_jobs=1
     if unknown:
         raise ValueError(f"{route.name} has no arm {unknown[0]!r}; it has {', '.join(study.arms)}.")
     budgets = list(study.budgets if budgets is None else budgets)
+    odd = [
+        budget for budget in budgets if isinstance(budget, bool) or not isinstance(budget, numbers.Real) or budget < 1
+    ]
+    if odd:
+        raise ValueError(f"{route.name} takes numbers of {study.budget_unit} as budgets, 1 or more, not {odd[0]!r}.")
     stored = study_provenance("routes")["spec"]["studies"][route.study]["rates"]
     rates = {f"{arm}/{budget}": _nearest_rate(stored, arm, budget) for arm in arms for budget in budgets}
     runs = run_grid(

@@ -1,5 +1,6 @@
 """Intervals and tests against values worked out by hand, and against what they promise about chance."""
 
+import itertools
 import math
 from concurrent.futures import Future
 
@@ -348,7 +349,7 @@ def test_a_gain_is_positive():
     low, high = verdict.table["difference"].sort_values().iloc[[1, 2]]
     assert f"beats scratch at 2 of 3 budgets, by {low:+.1f} points" in verdict.sentence
     assert f"{high:+.1f} points" in verdict.sentence and "n = 8 pairs" in verdict.sentence
-    assert "At budget 80 no difference shows." in verdict.sentence
+    assert "At budget 80 one cannot tell: " in verdict.sentence
     assert verdict.sentence in str(verdict)
 
 
@@ -357,7 +358,7 @@ def test_a_loss_is_negative_and_nothing_is_inconclusive():
     assert negative.verdict == "negative" and "transfer loses to scratch at 3 of 3 budgets" in negative.sentence
     nothing = transfer_verdict(study(lambda budget: 0), "transfer", "scratch")
     assert nothing.verdict == "inconclusive"
-    assert "At budgets 5, 20 and 80 no difference shows between transfer and scratch" in nothing.sentence
+    assert "At budgets 5, 20 and 80 one cannot tell whether transfer and scratch differ: the " in nothing.sentence
 
 
 def test_a_change_of_sign_is_said():
@@ -457,11 +458,195 @@ def test_a_control_counts_only_where_it_was_run():
     assert result.table["verdict"].tolist() == ["inconclusive", "positive", "positive"]
 
 
+def collapse(frame, arm, budget, seeds, score):
+    rows = (frame["arm"] == arm) & (frame["budget"] == budget) & frame["seed"].isin(seeds)
+    return frame.assign(score=frame["score"].mask(rows, score))
+
+
 def test_a_baseline_no_better_than_guessing_is_stuck():
     frame = study(lambda budget: 6)
     assert transfer_verdict(frame, "transfer", "scratch", chance=12.5).verdict == "positive"
-    stuck = transfer_verdict(frame, "transfer", "scratch", chance=65)
-    assert stuck.verdict == "inconclusive" and "Did the baseline learn anything? No" in stuck.sentence
+    stuck = transfer_verdict(frame, "transfer", "scratch", chance=90)
+    assert stuck.verdict == "inconclusive" and "Is every run better than guessing? No: transfer at" in stuck.sentence
+    assert "scratch at budgets 5 (8 of 8 runs), 20 (8 of 8 runs) and 80 (8 of 8 runs), where guessing" in stuck.sentence
+
+
+@pytest.mark.parametrize("arm", ["transfer", "scratch", "longer"])
+def test_one_run_at_the_majority_class_is_found_in_any_arm_at_any_budget(arm):
+    frame = study(lambda budget: 6, longer=lambda budget: 1)
+    frame = collapse(frame, arm, 20, [3], 12.5)
+    result = transfer_verdict(frame, "transfer", "scratch", controls=["longer"], chance=12.5)
+    assert result.table["verdict"].tolist() == ["positive", "inconclusive", "positive"]
+    assert check(result, "guessing").answer.startswith(f"No: {arm} at budget 20 (1 of 8 runs), where guessing gives")
+    assert "What was measured at budget 20" in result.sentence
+
+
+def test_collapsed_runs_do_not_pass_for_a_null():
+    # Answers that are always one class score its share, be it the commonest class's or another's.
+    frame = study(lambda budget: 6 if budget < 80 else 0)
+    frame = collapse(collapse(frame, "transfer", 80, [0, 2, 4], 35.8), "transfer", 80, [1, 3], 30.2)
+    result = transfer_verdict(frame, "transfer", "scratch", chance=35.8, margin=50)
+    assert "transfer at budget 80 (5 of 8 runs)" in check(result, "guessing").answer
+    assert result.table["verdict"].tolist()[2] == "inconclusive" and "one cannot tell" not in result.sentence
+
+
+def test_an_arm_that_is_not_clearly_above_guessing_has_not_learned():
+    frame = study(lambda budget: 6)
+    rows = (frame["arm"] == "scratch") & (frame["budget"] == 5)
+    frame.loc[rows, "score"] = 30 + np.array([0.1, 9, 0.1, 0.3, 0.2, 0.1, 0.2, 0.1])
+    result = transfer_verdict(frame, "transfer", "scratch", chance=30)
+    assert check(result, "guessing").answer.startswith("No: scratch at budget 5 (the mean is not clearly above)")
+    assert result.table["verdict"].tolist() == ["inconclusive", "positive", "positive"]
+
+
+def test_the_score_of_guessing_may_differ_from_run_to_run():
+    frame = study(lambda budget: 6).assign(majority=12.5)
+    assert transfer_verdict(frame, "transfer", "scratch", chance="majority").verdict == "positive"
+    row = frame[(frame["arm"] == "scratch") & (frame["budget"] == 5) & (frame["seed"] == 2)].index
+    frame.loc[row, "majority"] = frame.loc[row, "score"]
+    result = transfer_verdict(frame, "transfer", "scratch", chance="majority")
+    assert "scratch at budget 5 (1 of 8 runs). Such" in check(result, "guessing").answer
+    frame.loc[row, "majority"] = np.nan
+    for chance, message in (("majority", "not finite"), ("share", "no column 'share'"), ([10], "name of a column")):
+        with pytest.raises(ValueError, match=message):
+            transfer_verdict(frame, "transfer", "scratch", chance=chance)
+
+
+@pytest.mark.parametrize("arm", ["transfer", "scratch"])
+def test_where_nothing_shows_either_arm_may_be_the_weak_one(arm):
+    frame = study(lambda budget: 0, learning_rate=3e-3, updates=300)
+    settings = {"learning_rates": RATES, "margin": 1}
+    assert transfer_verdict(frame, "transfer", "scratch", **settings).verdict == "equivalent"
+    here = (frame["arm"] == arm) & (frame["budget"] == 20)
+    for column, value, question in (("learning_rate", 1e-2, "learning rate"), ("updates", 100, "updates")):
+        result = transfer_verdict(
+            frame.assign(**{column: frame[column].mask(here, value)}), "transfer", "scratch", **settings
+        )
+        assert check(result, question).answer.startswith(f"No: {arm} at budget 20. ")
+        assert result.verdict == "inconclusive"
+        assert result.table["verdict"].tolist() == ["equivalent", "inconclusive", "equivalent"]
+        assert "What was measured at budget 20" in result.sentence
+
+
+def test_a_null_that_loses_to_a_control_is_doubted():
+    frame = study(lambda budget: 0, longer=lambda budget: 6 if budget == 5 else 0)
+    result = transfer_verdict(frame, "transfer", "scratch", controls=["longer"], margin=1)
+    assert check(result, "against longer").answer == "No: transfer loses to it at budget 5."
+    assert result.table["verdict"].tolist() == ["inconclusive", "equivalent", "equivalent"]
+    honest = transfer_verdict(
+        study(lambda budget: 0, longer=lambda budget: 0), "transfer", "scratch", controls=["longer"]
+    )
+    assert check(honest, "against longer").passed is None
+
+
+def test_a_gain_over_a_badly_tuned_control_is_doubted():
+    frame = study(lambda budget: 6, longer=lambda budget: 1, learning_rate=3e-3)
+    settings = {"controls": ["longer"], "learning_rates": RATES}
+    assert transfer_verdict(frame, "transfer", "scratch", **settings).verdict == "positive"
+    frame.loc[(frame["arm"] == "longer") & (frame["budget"] == 20), "learning_rate"] = 1e-3
+    result = transfer_verdict(frame, "transfer", "scratch", **settings)
+    assert check(result, "learning rate").answer.startswith("No: longer at budget 20.")
+    assert result.table["verdict"].tolist() == ["positive", "inconclusive", "positive"]
+
+
+def test_how_much_is_left_of_a_gain_is_told():
+    frame = study(lambda budget: 6, longer=lambda budget: 2 if budget == 80 else 1)
+    result = transfer_verdict(frame, "transfer", "scratch", controls=["longer"])
+    left = paired_difference(frame, "transfer", "longer")["difference"].min()
+    assert check(result, "against longer").answer == f"Yes: {left:+.1f} points or more."
+
+
+# ---------------------------------------------------------------- equivalence
+
+# Hours of sleep gained with two drugs by ten patients (Student 1908): the differences.
+SLEEP = [1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]
+
+
+def two_drugs(budgets=(5,)):
+    """Runs whose differences are Student's, at each budget, with scores that vary."""
+    rows = []
+    for budget, (seed, difference) in itertools.product(budgets, enumerate(SLEEP)):
+        shared = {"budget": budget, "seed": seed}
+        rows += [{"arm": "scratch", "score": 50.0 + seed} | shared]
+        rows += [{"arm": "transfer", "score": 50.0 + seed + difference} | shared]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(("margin", "p"), [(0.5, 0.9892408), (2, 0.1541572), (2.5, 0.0211169), (3, 0.0026556)])
+def test_the_two_one_sided_tests_give_the_known_values(margin, p):
+    # By statsmodels.stats.weightstats.ttost_paired.
+    (row,) = paired_difference(two_drugs(), "transfer", "scratch", margin=margin).to_dict("records")
+    assert row["p"] == pytest.approx(0.00283289, abs=1e-8)
+    assert row["p_equivalent"] == pytest.approx(p, rel=1e-4) == row["p_equivalent_holm"]
+
+
+def test_equivalence_is_corrected_over_the_budgets():
+    table = paired_difference(two_drugs((5, 20, 80)), "transfer", "scratch", margin=2.5)
+    assert table["p_equivalent_holm"].tolist() == pytest.approx([3 * 0.0211169] * 3, rel=1e-4)
+    assert "p_equivalent" not in paired_difference(two_drugs(), "transfer", "scratch")
+    swapped = paired_difference(two_drugs(), "scratch", "transfer", margin=2.5)
+    assert swapped["p_equivalent"].tolist() == pytest.approx([0.0211169], rel=1e-4)
+
+
+def test_the_sign_flip_test_has_an_exact_known_value():
+    # Of 2^4 signs, only the given ones make the shifted mean as large, on either side: p = 1/16.
+    frame = table({5: [0.1, -0.1, 0.2, 0.0]}, base=50.0)
+    frame["score"] += frame["seed"]
+    found = paired_difference(frame, "transfer", "scratch", method="bootstrap", margin=1)
+    assert found["p_equivalent"].tolist() == pytest.approx([1 / 16])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(-50, 50), min_size=4, max_size=8).filter(lambda values: len(set(values)) > 1),
+    st.integers(1, 99),
+)
+def test_equivalence_at_five_percent_is_a_ninety_percent_interval_inside_the_margin(values, margin):
+    frame = table({5: values}, base=500.0)
+    (row,) = paired_difference(frame, "transfer", "scratch", confidence=0.9, margin=margin).to_dict("records")
+    inside = max(-row["low"], row["high"])
+    if abs(inside - margin) > 1e-9:
+        assert (row["p_equivalent"] < 0.05) == (inside < margin)
+
+
+def test_a_null_is_claimed_inside_a_margin_only():
+    frame = study(lambda budget: 0)
+    for margin, verdict in ((None, "inconclusive"), (0.01, "inconclusive"), (2, "equivalent")):
+        result = transfer_verdict(frame, "transfer", "scratch", margin=margin)
+        assert result.verdict == verdict and set(result.table["verdict"]) == {verdict}
+        assert ("one cannot tell" in result.sentence) == (verdict == "inconclusive")
+    assert result.sentence.startswith(
+        "At budgets 5, 20 and 80 transfer and scratch are equivalent within the ±2 points that were given "
+        "(two one-sided tests): the intervals lie within -"
+    )
+    assert "(95 % intervals, n = 8 pairs, tests corrected for 3 budgets)." in result.sentence
+    fractions = transfer_verdict(frame.assign(score=frame["score"] / 100), "transfer", "scratch", margin=0.02)
+    assert fractions.sentence == result.sentence
+
+
+def test_a_difference_inside_the_margin_counts_for_nothing():
+    frame = study(lambda budget: 1.5 if budget < 80 else 6)
+    assert transfer_verdict(frame, "transfer", "scratch").table["verdict"].tolist() == ["positive"] * 3
+    result = transfer_verdict(frame, "transfer", "scratch", margin=3)
+    assert result.table["verdict"].tolist() == ["equivalent", "equivalent", "positive"]
+    assert (
+        result.verdict == "positive" and "at budget 80, by +" in result.sentence and "within the ±3" in result.sentence
+    )
+
+
+def test_few_noisy_seeds_are_not_equivalent():
+    frame = study(lambda budget: 0, n=5, noise=5)
+    result = transfer_verdict(frame, "transfer", "scratch", margin=2)
+    assert result.verdict == "inconclusive" and "and are not inside ±2 points for certain: the" in result.sentence
+    few = transfer_verdict(study(lambda budget: 0, n=4), "transfer", "scratch", margin=2)
+    assert set(few.table["verdict"]) == {"inconclusive"}
+
+
+@pytest.mark.parametrize("margin", [0, -1, np.inf, np.nan, "2"])
+def test_a_margin_is_a_number_above_zero(margin):
+    for function in (transfer_verdict, paired_difference):
+        with pytest.raises(ValueError, match="margin must be a number above 0"):
+            function(study(lambda budget: 0), "transfer", "scratch", margin=margin)
 
 
 def test_a_verdict_is_not_changed_by_accident():
@@ -489,7 +674,7 @@ def test_the_budget_none_stays_in_whatever_the_table_makes_of_it(gap):
     means = confidence_interval(frame)
     assert means["budget"].tolist() == [5, 5, None, None] and means["n"].tolist() == [4] * 4
     verdict = transfer_verdict(frame, "transfer", "scratch", minimum_pairs=4)
-    assert verdict.verdict == "inconclusive" and "At budgets 5 and None no difference shows" in verdict.sentence
+    assert verdict.verdict == "inconclusive" and "At budgets 5 and None one cannot tell" in verdict.sentence
 
 
 def test_none_is_the_largest_budget_an_arm_and_a_seed_as_well():
@@ -499,7 +684,10 @@ def test_none_is_the_largest_budget_an_arm_and_a_seed_as_well():
     frame["seed"] = frame["seed"].replace(3, np.nan)
     result = transfer_verdict(frame, "transfer", None, controls=["longer"], chance=5, minimum_pairs=4)
     assert set(result.table["budget"]) == {5, None} and result.table["n"].tolist() == [4, 4]
-    assert check(result, "learn anything").answer == "Yes: 51.5 at budget None, where guessing gives 5."
+    assert check(result, "guessing").answer == "Yes, where guessing gives 5."
+    stuck = transfer_verdict(frame, "transfer", None, chance=51, minimum_pairs=4)
+    answer = check(stuck, "guessing").answer
+    assert answer.startswith("No: transfer at budget None (3 of 4 runs); None at budgets")
     assert paired_difference(frame, None, "longer")["difference"].tolist() == [0, 0]
     assert set(confidence_interval(frame, by="arm")["arm"]) == {None, "transfer", "longer"}
     gone = frame[~(frame["budget"].isna() & frame["arm"].isna() & frame["seed"].isna())]
@@ -612,6 +800,26 @@ def test_equal_runs_are_doubted(frame, verdict, answer):
     assert found.answer in result.sentence
     if verdict == "positive":
         assert result.table["verdict"].tolist() == ["positive", "inconclusive", "positive"]
+
+
+def test_a_seed_that_is_used_in_part_is_noticed():
+    frame = study(lambda budget: 6, n=12)
+    source = frame.set_index(["arm", "budget", "seed"])["score"]
+    frame["score"] = [
+        source[arm, budget, seed % 6] for arm, budget, seed in frame[["arm", "budget", "seed"]].to_numpy()
+    ]
+    result = transfer_verdict(frame, "transfer", "scratch")
+    answer = check(result, "vary with the seed").answer
+    assert answer.startswith("No: the pairs of transfer and scratch at budgets 5, 20 and 80.")
+    assert result.verdict == "inconclusive"
+
+
+def test_most_runs_at_one_score_are_noticed_and_a_few_ties_are_not():
+    frame = collapse(GAIN, "scratch", 20, range(5), 35.8)
+    found = check(transfer_verdict(frame, "transfer", "scratch"), "vary with the seed")
+    assert found.answer.startswith("No: scratch at budget 20.")
+    ties = transfer_verdict(collapse(GAIN, "scratch", 20, range(4), 45.8), "transfer", "scratch")
+    assert not any("seed" in each.question for each in ties.checks)
 
 
 def test_arms_may_be_the_same_at_one_budget():

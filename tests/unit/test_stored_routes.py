@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from tl_helpers.models import box_iou
 from tl_helpers.provenance import load_study, study_provenance
-from tl_helpers.route_studies import COMPARISONS, role_of
+from tl_helpers.route_studies import COMPARISONS, role_of, two_digit_collections
 from tl_helpers.routes import ROUTES, find_route, route_gains, route_verdict, run_route, tidy
+from tl_helpers.street_runs import held_out_scenes, street
 from tl_helpers.studies import ROUTE_STUDIES, STUDIES
 
 COLUMNS = [
@@ -117,6 +119,57 @@ def test_what_does_not_exist_is_refused():
         run_route("Detour")
     with pytest.raises(ValueError, match="Weight Sharing has no arm 'magic'; it has separate, shared"):
         run_route("Weight Sharing", arms=["magic"])
+    for budget in (None, 0, "20", True):
+        with pytest.raises(ValueError, match="takes numbers of labels per class as budgets, 1 or more, not"):
+            run_route("Weight Sharing", budgets=[5, budget])
+
+
+def overlap_of_the_best_box(boxes):
+    """Return by how much, in %, one box can overlap with all of these on average: the best of them, then moved."""
+
+    def overlap(box):
+        return 100 * float(box_iou(np.tile(box, (len(boxes), 1)), boxes).mean())
+
+    best = max(boxes, key=overlap)
+    for step in (4, 2, 1):
+        for _ in range(20):
+            moved = [best + step * sign * np.eye(4, dtype=boxes.dtype)[side] for side in range(4) for sign in (-1, 1)]
+            better = max(moved, key=overlap)
+            if overlap(better) <= overlap(best):
+                break
+            best = better
+    return overlap(best)
+
+
+def test_guessing_scores_what_the_commonest_answer_scores():
+    def share(y):
+        return 100 * np.bincount(y).max() / len(y)
+
+    digits = [share(parts["test"][1]) for parts in two_digit_collections().values()]
+    guesses = {
+        "route_task_fine_tuning": share(street("photo", "test", "shoe").y),
+        "route_domain_adaptation": share(street("sketch", "test").y),
+        "route_task_adaptation": overlap_of_the_best_box(held_out_scenes("test", "sneaker", "shoe").boxes),
+        "route_modality_transfer": overlap_of_the_best_box(held_out_scenes("test", "3", "digit").boxes),
+        "route_dataset_merging": share(street("photo", "test").y),
+        "route_weight_sharing": np.mean(digits),
+        "route_multi_task": share(held_out_scenes("test", "shoes", "garment").y),
+        "route_parallel_training": share(street("photo", "test").y),
+    }
+    assert {study: round(float(guess), 1) for study, guess in guesses.items()} == {
+        study: comparison.chance for study, comparison in COMPARISONS.items()
+    }
+
+
+def test_collapsed_runs_are_no_null_and_a_null_is_no_proof(runs):
+    joint = route_verdict("Multi-Task Learning", runs)
+    (doubt,) = [check for check in joint.checks if "guessing" in check.question]
+    assert joint.verdict == "inconclusive" and "one cannot tell" not in joint.sentence
+    assert "one network for class, box and mask at budgets 50 (5 of 6 runs) and 400 (4 of 6 runs)" in doubt.answer
+    for name in ("Weight Sharing", "Parallel Training"):
+        verdict = route_verdict(name, runs)
+        assert verdict.verdict == "inconclusive" and "one cannot tell whether" in verdict.sentence
+        assert {check.passed for check in verdict.checks if "weaker arm" in check.question} == {True}
 
 
 def test_tidying_keeps_what_else_was_measured(runs):
