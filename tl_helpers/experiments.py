@@ -742,17 +742,21 @@ def _same_for_all_seeds(pairs, against, treatment, baseline, by):
 
 def _mostly_equal(scores):
     """Say whether more than half of several scores are the same."""
-    return len(scores) > 1 and np.unique(_rounded(scores), return_counts=True)[1].max() > len(scores) / 2
+    return len(scores) > 1 and np.bincount(_numbered(scores)).max() > len(scores) / 2
 
 
 def _repeated(scores):
     """Say whether at most half of several pairs of scores differ, as when a study uses only some digits of its seed."""
-    return len(scores) > 1 and len(np.unique(_rounded(scores), axis=0)) <= len(scores) / 2
+    return len(scores) > 1 and len(set(zip(*map(_numbered, scores.T), strict=True))) <= len(scores) / 2
 
 
-def _rounded(scores):
-    """Round to what single precision can tell apart."""
-    return np.round(scores / (_ROUNDING * np.abs(scores).max(initial=1e-30)))
+def _numbered(scores):
+    """Number the different values among scores from 0: those that differ by rounding only have one number."""
+    order = np.argsort(scores)
+    steps = np.diff(scores[order]) > _ROUNDING * np.abs(scores).max()
+    numbers = np.empty(len(scores), int)
+    numbers[order] = np.concatenate([[0], np.cumsum(steps)])
+    return numbers
 
 
 def _few_pairs(facts, counts, minimum_pairs):
@@ -790,7 +794,7 @@ def _no_better_than_guessing(facts, chance, pair, confidence):
     if isinstance(chance, str):
         _check_frame(facts.frame, [], chance)
         _check_finite(facts.frame, ["arm", facts.by], chance)
-    elif isinstance(chance, bool) or not isinstance(chance, numbers.Real):
+    elif isinstance(chance, bool) or not isinstance(chance, numbers.Real) or not np.isfinite(chance):
         raise ValueError(f"chance must be a score or the name of a column, not {chance!r}.")
     found = []
     for arm in (facts.treatment, facts.baseline, *facts.controls):

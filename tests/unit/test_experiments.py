@@ -507,7 +507,12 @@ def test_the_score_of_guessing_may_differ_from_run_to_run():
     result = transfer_verdict(frame, "transfer", "scratch", chance="majority")
     assert "scratch at budget 5 (1 of 8 runs). Such" in check(result, "guessing").answer
     frame.loc[row, "majority"] = np.nan
-    for chance, message in (("majority", "not finite"), ("share", "no column 'share'"), ([10], "name of a column")):
+    for chance, message in (
+        ("majority", "not finite"),
+        ("share", "no column 'share'"),
+        ([10], "name of a column"),
+        (np.nan, "name of a column"),
+    ):
         with pytest.raises(ValueError, match=message):
             transfer_verdict(frame, "transfer", "scratch", chance=chance)
 
@@ -820,6 +825,14 @@ def test_most_runs_at_one_score_are_noticed_and_a_few_ties_are_not():
     assert found.answer.startswith("No: scratch at budget 20.")
     ties = transfer_verdict(collapse(GAIN, "scratch", 20, range(4), 45.8), "transfer", "scratch")
     assert not any("seed" in each.question for each in ties.checks)
+
+
+def test_runs_that_differ_by_rounding_are_the_same():
+    nearly = collapse(GAIN, "scratch", 20, range(5), 0)
+    rows = (nearly["arm"] == "scratch") & (nearly["budget"] == 20) & (nearly["seed"] < 5)
+    nearly.loc[rows, "score"] = 40.00002 + 1e-5 * np.arange(5) / 5
+    found = check(transfer_verdict(nearly, "transfer", "scratch"), "vary with the seed")
+    assert found.answer.startswith("No: scratch at budget 20.")
 
 
 def test_arms_may_be_the_same_at_one_budget():
