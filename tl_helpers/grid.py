@@ -11,12 +11,14 @@ import collections
 import contextlib
 import itertools
 import json
+import math
 import numbers
+import warnings
 from dataclasses import dataclass
 
 from tl_helpers.fingerprint import fingerprint, qualified_name
 from tl_helpers.progress import progress_bar
-from tl_helpers.run_log import SYNC_SECONDS, Memory, RunLog
+from tl_helpers.run_log import SYNC_SECONDS, LogLost, Memory, RunLog
 from tl_helpers.runs import AXES, MEASURED, pack, plain_value, revive, task_key
 from tl_helpers.workers import Client, Workers, interrupts_held
 
@@ -46,12 +48,12 @@ class RunFailure:
 
 
 class GridError(RuntimeError):
-    """Some runs of a grid failed. The finished ones are kept; the cause is the first run's own exception.
+    """Some runs of a grid failed, or its log was lost. The finished ones are kept; the cause is the first exception.
 
     Attributes
     ----------
     failures : tuple of RunFailure
-        Every failed run.
+        Every failed run; none where only the log was lost.
     finished : pandas.DataFrame
         What :func:`run_grid` would have returned, as far as it got.
     """
@@ -78,7 +80,8 @@ def run_grid(function, arms, budgets, seeds, *, path, n_jobs=1, client=None, **f
     path : path-like or None
         The log, as JSON lines (``.jsonl``): one line per finished run. Runs that stand there are read, not repeated,
         provided that the function and the fixed arguments (``spec``) and the shipped data that were read are still the
-        same. None keeps the results in memory only.
+        same. Every line carries a checksum. A log that cannot be written is read, where nothing is left to do. ``~``
+        stands for the home folder. None keeps the results in memory only.
     n_jobs : int
         How many worker processes; −1 for one per processor. With `client`, how many runs are on their way at once.
     client : optional
@@ -100,13 +103,20 @@ def run_grid(function, arms, budgets, seeds, *, path, n_jobs=1, client=None, **f
     ------
     GridError
         At the end, if runs failed; it names them. Finished runs are kept, and the same call repeats the failed ones
-        only. If the first five runs fail and none succeeds, the rest is not tried.
+        only. If the first five runs fail and none succeeds, the rest is not tried. At once, if the log is deleted,
+        replaced or cut meanwhile: what is finished is then written to a new log beside it, which the error names.
     ValueError
-        If a list is empty or holds a value twice, or if `path` is a file of another kind or damaged.
+        If a list is empty or holds a value twice, or if `path` is a file of another kind or damaged; the error names
+        the line.
     BlockingIOError
         If another process is writing to `path`.
     OSError
         If the log cannot be written, such as on a full disk. What was finished before stays.
+
+    Warns
+    -----
+    UserWarning
+        If runs returned NaN, infinite values or ``{}``, which count as finished; if the end of the log was torn.
 
     Notes
     -----
@@ -126,16 +136,22 @@ def run_grid(function, arms, budgets, seeds, *, path, n_jobs=1, client=None, **f
     """
     grid = _Grid(function, arms, budgets, seeds, fixed)
     n_jobs = _count_jobs(n_jobs)
-    with contextlib.ExitStack() as stack:
-        log = stack.enter_context(RunLog(path, grid.name, grid.spec)) if path is not None else Memory()
-        # All arms and budgets of a seed first: what is there after a stop can be compared pairwise.
-        tasks = [task for task in grid.tasks if task_key(task) not in log.finished]
-        if tasks:
-            if client is not None:
-                workers = Client(client, grid.payload, n_jobs)
-            else:
-                workers = Workers(grid.payload, min(n_jobs, len(tasks)))
-            _run_all(grid, tasks, stack.enter_context(workers), log)
+    log = Memory() if path is None else RunLog(path, grid.name, grid.spec)
+    try:
+        with log, contextlib.ExitStack() as stack:
+            # All arms and budgets of a seed first: what is there after a stop can be compared pairwise.
+            tasks = [task for task in grid.tasks if task_key(task) not in log.finished]
+            if tasks:
+                log.require_writable(len(tasks), len(grid.tasks))
+                if client is not None:
+                    workers = Client(client, grid.payload, n_jobs)
+                else:
+                    workers = Workers(grid.payload, min(n_jobs, len(tasks)))
+                _run_all(grid, tasks, stack.enter_context(workers), log)
+    except LogLost as lost:
+        failures = getattr(lost.__context__, "failures", ())
+        raise GridError("\n".join([str(lost), *_named(failures)]), failures, _frame(grid, log)) from lost
+    _warn_of_no_numbers(grid, log)
     return _frame(grid, log)
 
 
@@ -248,10 +264,33 @@ def _failure_message(grid, tasks, log, failures):
         lines.append(f"None of the first {len(failures)} succeeded, so the other runs were not tried.")
     if log.path:
         lines.append(f"The {finished} finished runs are kept in {log.path}; the same call does the others again.")
-    lines += [f"- {failure}" for failure in failures[:10]]
+    return "\n".join([*lines, *_named(failures)])
+
+
+def _named(failures):
+    lines = [f"- {failure}" for failure in failures[:10]]
     if len(failures) > 10:
         lines.append(f"- and {len(failures) - 10} more: see the attribute failures")
-    return "\n".join(lines)
+    return lines
+
+
+def _warn_of_no_numbers(grid, log):
+    """Say which finished runs gave NaN, infinite values or nothing at all, whether new or from the log."""
+    odd = {}
+    for task in grid.tasks:
+        for row in log.finished[task_key(task)]["rows"]:
+            names = [name for name, value in row.items() if isinstance(value, float) and not math.isfinite(value)]
+            if names or not row:
+                odd.setdefault(task, f"{names[0]!r} is {row[names[0]]}" if names else "an empty dictionary")
+    if odd:
+        (arm, budget, seed), what = next(iter(odd.items()))
+        again = f"delete their lines in {log.path} or choose another path" if log.path else "change what they depend on"
+        warnings.warn(
+            f"{len(odd)} of {len(grid.tasks)} runs of {grid.name} returned NaN, infinite values or nothing, the first "
+            f"being arm {arm!r}, budget {budget!r}, seed {seed!r}: {what}. They count as finished; to have them done "
+            f"again, {again}.",
+            stacklevel=3,
+        )
 
 
 def _frame(grid, log):
