@@ -7,6 +7,7 @@ import json
 import re
 import warnings
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -95,7 +96,7 @@ def read_checkpoint(path, key):
         If the file belongs to another run.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with np.load(Path(path).expanduser(), allow_pickle=False) as archive:
             about = json.loads(str(archive["about"]))
             values = [archive[f"value_{number}"] for number in range(about["values"])]
             histories = [

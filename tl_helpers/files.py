@@ -1,7 +1,8 @@
 """Where are the shipped data, and are they intact?
 
-Every shipped file is listed in ``data/SHA256SUMS``. Whatever the kit reads, it reads through :func:`read_verified`,
-which hands out the bytes whose checksum it has just compared: what was checked is what gets decoded.
+Every shipped file is listed in ``data/SHA256SUMS``, whose last line is a checksum of the lines above it. Whatever the
+kit reads, it reads through :func:`read_verified`, which hands out the bytes whose checksum it has just compared: what
+was checked is what gets decoded.
 """
 
 import contextlib
@@ -64,12 +65,40 @@ def _cure(relative):
 @lru_cache(maxsize=4)
 def _parse_checksums(text, origin):
     entries = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    lines = text.splitlines()
+    seal = lines.pop() if lines and lines[-1].startswith("#") else None
+    for number, line in enumerate(lines, start=1):
         digest, separator, name = line.partition("  ")
         if not separator or len(digest) != 64 or set(digest) - set("0123456789abcdef") or not name:
             raise DataError(f"{origin}, line {number} is damaged. {_cure(CHECKSUMS)}")
         entries[name] = digest
+    if seal is None:
+        raise DataError(
+            f"{origin} does not end with its own checksum: it was emptied or shortened, or belongs to an earlier "
+            f"version of the kit. {_cure(CHECKSUMS)}"
+        )
+    if checksum_list(entries).splitlines() != [*lines, seal]:
+        raise DataError(
+            f"{origin} is damaged: lines were added, removed or changed after it was written. {_cure(CHECKSUMS)}"
+        )
     return entries
+
+
+def checksum_list(entries):
+    """Write the list of checksums.
+
+    Parameters
+    ----------
+    entries : dict of str to str
+        What :func:`checksums` returns.
+
+    Returns
+    -------
+    str
+        The text of ``SHA256SUMS``, as ``sha256sum --check`` reads it; the last line, a comment, seals the others.
+    """
+    text = "".join(f"{digest}  {name}\n" for name, digest in entries.items())
+    return f"{text}# {hashlib.sha256(text.encode()).hexdigest()} of the lines above\n"
 
 
 def checksums():
@@ -83,7 +112,7 @@ def checksums():
     Raises
     ------
     DataError
-        If the list is missing or a line of it is damaged.
+        If the list is missing, shortened or changed in any other way.
     """
     path = data_folder() / CHECKSUMS
     try:
@@ -255,7 +284,7 @@ def atomic_path(path):
     pathlib.Path
         The temporary path to write to; it keeps the suffix of `path`.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)

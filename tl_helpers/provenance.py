@@ -89,7 +89,7 @@ def save_study(frame, path, *, command, spec=None):
         If the table is empty, has no unique column names, or holds values that a CSV file would not give back the same;
         the message names the column.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if path.suffix != ".csv":
         raise ValueError(f"path must end in .csv, not {path.name!r}; the provenance goes beside it under .json.")
     if not command:
@@ -217,6 +217,6 @@ def study_provenance(name):
 
 def _read(path):
     try:
-        return path.read_bytes()
+        return path.expanduser().read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}).") from None

@@ -42,7 +42,7 @@ def save_model(model, path):
     """
     if Path(path).suffix != ".keras":
         raise ValueError(f"The file's name must end with .keras; it is {Path(path).name!r}.")
-    with atomic_path(Path(path).expanduser()) as temporary:
+    with atomic_path(path) as temporary:
         model.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(_ENTRY, json.dumps(freezing_of(model)))

@@ -1,7 +1,12 @@
 """Write data/SHA256SUMS: run it after anything under data/ has changed."""
 
 import hashlib
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tl_helpers.files import checksum_list
 
 DATA = Path(__file__).resolve().parent.parent
 
@@ -16,6 +21,6 @@ def shipped_files():
 
 
 if __name__ == "__main__":
-    lines = [f"{hashlib.sha256((DATA / name).read_bytes()).hexdigest()}  {name}\n" for name in shipped_files()]
-    (DATA / "SHA256SUMS").write_bytes("".join(lines).encode())
-    print(f"{len(lines)} files listed")
+    entries = {name: hashlib.sha256((DATA / name).read_bytes()).hexdigest() for name in shipped_files()}
+    (DATA / "SHA256SUMS").write_bytes(checksum_list(entries).encode())
+    print(f"{len(entries)} files listed")

@@ -28,8 +28,8 @@ def small_data(tmp_path, monkeypatch):
     np.savez(folder / "set/arrays.npz", a=np.arange(3), b=np.ones((2, 2)))
     (folder / "set/table.csv").write_text("name,n\nNone,1\n,2\n", encoding="utf-8")
     names = ["set/sheet.png", "set/arrays.npz", "set/table.csv"]
-    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
-    (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
+    entries = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    (folder / "SHA256SUMS").write_text(files.checksum_list(entries), encoding="utf-8")
     monkeypatch.setenv(files.ENVIRONMENT_VARIABLE, str(folder))
     return folder
 
@@ -87,6 +87,106 @@ def test_a_damaged_list_is_named_with_its_line(small_data):
     assert len(files.verify_all()) == 1
 
 
+def renamed(lines):
+    return [lines[0].replace(b"sheet", b"sheep"), *lines[1:]]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lines: [],
+        lambda lines: lines[:-1],
+        lambda lines: lines[:-2],
+        lambda lines: lines[:1] + lines[2:],
+        lambda lines: lines[-1:],
+        lambda lines: [lines[0], *lines],
+        lambda lines: [*lines, lines[0]],
+        lambda lines: [*lines, lines[-1]],
+        lambda lines: lines[1::-1] + lines[2:],
+        lambda lines: [*lines[:-1], lines[-1][:-30]],
+        renamed,
+    ],
+    ids=[
+        "empty",
+        "last line gone",
+        "last two gone",
+        "one gone",
+        "all gone but the last",
+        "one twice",
+        "one more at the end",
+        "last one twice",
+        "two swapped",
+        "cut",
+        "renamed",
+    ],
+)
+def test_a_list_that_is_not_as_it_was_written_is_named(change, small_data):
+    path = small_data / "SHA256SUMS"
+    path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
+    said = (
+        r"SHA256SUMS(, line \d is damaged| is damaged| does not end with its own checksum).*git checkout -- data/SHA256"
+    )
+    with pytest.raises(files.DataError, match=said):
+        files.read_verified("set/table.csv")
+    assert len(files.verify_all()) == 1
+
+
+def test_no_flipped_bit_of_the_list_goes_unnoticed(small_data):
+    path = small_data / "SHA256SUMS"
+    content, listed = path.read_bytes(), files.checksums()
+    for flip in range(8 * len(content)):
+        damaged = bytearray(content)
+        damaged[flip // 8] ^= 1 << flip % 8
+        path.write_bytes(damaged)
+        if content[flip // 8] == 10 and files.verify_all() == []:  # there are more line breaks than one
+            assert files.checksums() == listed
+        else:
+            assert len(files.verify_all()) == 1, flip
+
+
+def test_the_list_may_have_the_line_breaks_of_windows(small_data):
+    path = small_data / "SHA256SUMS"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert files.verify_all() == []
+
+
+@pytest.mark.skipif(not shutil.which("sha256sum"), reason="needs coreutils")
+def test_sha256sum_reads_the_list():
+    done = subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=REAL_DATA, capture_output=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_home_folder_is_meant_by_its_sign(tmp_path, monkeypatch):
+    import keras
+    import pandas
+
+    from tl_helpers import checkpoint, provenance, saving
+    from tl_helpers.features import extract_features
+
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    frame = pandas.DataFrame({"arm": ["a"], "seed": [1]})
+    assert provenance.save_study(frame, "~/study.csv", command="make") == tmp_path / "study.csv"
+    assert len(provenance.load_study(Path("~/study.csv"))) == 1
+    checkpoint.write_checkpoint("~/run.npz", "key", [], [], (0.0, 0.0), [])
+    assert checkpoint.read_checkpoint("~/run.npz", "key").values == []
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+    saving.save_model(model, "~/model.keras")
+    saving.load_model("~/model.keras")
+    extract_features(model, np.ones((3, 2), "float32"), cache="~/features")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/SHA256SUMS").touch()
+    monkeypatch.setenv(files.ENVIRONMENT_VARIABLE, "~/data")
+    assert files.data_folder() == tmp_path / "data"
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("study.csv", "study.json", "run.npz", "model.keras", "features", "data", "here")
+    }
+    assert not list((tmp_path / "here").iterdir())
+
+
 def test_a_wrong_folder_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv(files.ENVIRONMENT_VARIABLE, str(tmp_path))
     with pytest.raises(files.DataError, match=r"TL_HELPERS_DATA points to .* unset it"):
@@ -107,7 +207,8 @@ def test_the_package_without_its_data_names_the_cure(tmp_path):
 def test_no_array_file_may_hold_pickled_objects(small_data):
     path = small_data / "set/arrays.npz"
     np.savez(path, a=np.array([{}], dtype=object))
-    (small_data / "SHA256SUMS").write_text(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  set/arrays.npz\n")
+    entries = {"set/arrays.npz": hashlib.sha256(path.read_bytes()).hexdigest()}
+    (small_data / "SHA256SUMS").write_text(files.checksum_list(entries))
     with pytest.raises(ValueError, match="allow_pickle=False"):
         files.read_arrays("set/arrays.npz")
 

@@ -238,8 +238,8 @@ def small_data(tmp_path, monkeypatch):
     def write(**contents):
         for name, content in contents.items():
             (folder / name).write_text(content)
-        lines = [f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.name}\n" for p in folder.glob("[a-z]*")]
-        (folder / "SHA256SUMS").write_text("".join(lines))
+        entries = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.glob("[a-z]*")}
+        (folder / "SHA256SUMS").write_text(files.checksum_list(entries))
 
     return write
 

@@ -138,8 +138,8 @@ def test_a_failed_write_leaves_the_old_table(tmp_path, frame, monkeypatch):
 def test_shipped_studies_are_verified(tmp_path, frame, monkeypatch):
     save_study(frame, tmp_path / "results" / "first.csv", command="make")
     names = ["results/first.csv", "results/first.json"]
-    lines = [f"{hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
-    (tmp_path / "SHA256SUMS").write_text("".join(lines))
+    entries = {name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in names}
+    (tmp_path / "SHA256SUMS").write_text(files.checksum_list(entries))
     monkeypatch.setenv(files.ENVIRONMENT_VARIABLE, str(tmp_path))
     pd.testing.assert_frame_equal(load_study("first"), frame)
     assert study_provenance("first")["name"] == "first"

@@ -45,6 +45,17 @@ def test_missing_data_stop_the_start_with_the_cure(monkeypatch, tmp_path):
         session.start()
 
 
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_a_shortened_list_of_the_data_stops_the_start_and_fails_the_check(left, monkeypatch, tmp_path):
+    entries = {name: 64 * "0" for name in ("a", "b")}
+    (tmp_path / "SHA256SUMS").write_text("".join(files.checksum_list(entries).splitlines(keepends=True)[:left]))
+    monkeypatch.setenv(files.ENVIRONMENT_VARIABLE, str(tmp_path))
+    with pytest.raises(RuntimeError, match=r"not ready:\n- data: .* does not end with its own checksum.*git checkout"):
+        session.start()
+    states = session.check_machine().set_index("item")["state"]
+    assert states["data"] == "FAIL"
+
+
 def test_an_old_version_is_named_with_its_cure(monkeypatch):
     real = importlib.metadata.version
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.0" if name == "keras" else real(name))
