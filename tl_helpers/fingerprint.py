@@ -68,11 +68,13 @@ def fingerprint(*values):
     Notes
     -----
     A function is known by its bytecode, constants, defaults and enclosed variables, and by the functions, classes,
-    objects and constants that it uses, in its own module (or notebook) and in the user's others; a class by all its
-    members and bases; an object by its class and its attributes; a layer or model of Keras by what
-    :func:`tl_helpers.graph.describe` says, and its weights. Comments do not count. Of the kit the text of the modules
+    objects and constants that it uses, in its own module (or notebook) and in the user's others; a module of the user's
+    by what is taken from it by name, or as a whole where it is used otherwise; a class by all its members and bases; an
+    object by its class and its attributes; a layer or model of Keras by what :func:`tl_helpers.graph.describe` says,
+    and its weights. Comments do not count. Of the kit the text of the modules
     that can be reached counts; of installed packages only the names are known; nothing is known of the user's modules
-    that a function imports inside itself.
+    that a function imports inside itself, of annotations, and of what is found by a text (``globals()["RATE"]``,
+    ``eval``) or by other ways around names (``__subclasses__``).
     """
     hasher = _Hasher()
     hasher.feed(values)
@@ -118,8 +120,7 @@ class _Hasher:
         elif isinstance(value, os.PathLike):
             self._write("path", Path(value).as_posix())
         elif isinstance(value, types.ModuleType):
-            self._write("module", value.__name__)
-            self.kit_modules.add(value.__name__)
+            self._feed_module(value)
         elif isinstance(value, types.CodeType):
             self._feed_code(value)
         elif isinstance(value, (types.FunctionType, type)):
@@ -162,7 +163,7 @@ class _Hasher:
         elif isinstance(value, functools.cached_property):
             self._write("cached_property")
             self._feed(value.func)
-        elif isinstance(getattr(value, "__wrapped__", None), types.FunctionType):  # such as functools.lru_cache
+        elif _wraps(value):
             self._write("wrapped", qualified_name(type(value)))
             self._feed(value.__wrapped__)
         elif is_of_keras(value) and isinstance(value, (list, dict, set)):  # as a layer keeps what one assigns to it
@@ -172,7 +173,7 @@ class _Hasher:
 
             self._write("keras", package_version(real_class(value)))
             self._feed((real_class(value), content_of(value)))
-        elif hasattr(value, "numpy") and hasattr(value, "dtype") and hasattr(value, "shape"):
+        elif all(hasattr(type(value), name) for name in ("numpy", "dtype", "shape")):
             self._write("tensor", qualified_name(type(value)))
             self._feed(np.asarray(value.numpy()))
         else:
@@ -231,14 +232,17 @@ class _Hasher:
         self._feed((function.__defaults__, function.__kwdefaults__))
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             self._feed_used(function, name, _cell_content(cell))
-        for name, attributes in sorted(_global_names(function.__code__).items()):
+        for name, paths in sorted(_global_names(function.__code__).items()):
             if name in function.__globals__:
                 value = function.__globals__[name]
                 self._write("global", name)
-                self._feed_used(function, name, value)
-                if isinstance(value, types.ModuleType) and not is_library(value.__name__):
-                    for attribute in sorted(attributes):
-                        self._feed_used(function, f"{name}.{attribute}", getattr(value, attribute, None))
+                if not isinstance(value, types.ModuleType):
+                    self._feed_used(function, name, value)
+                    continue
+                self._name_module(value)
+                if not is_library(value.__name__):
+                    for path in sorted(paths):
+                        self._feed_used(function, ".".join((name, *path)), _at_the_end_of(value, path))
         self._feed([item for item in sorted(vars(function).items()) if item[0] != "__wrapped__"])
 
     def _feed_used(self, function, name, value):
@@ -247,9 +251,34 @@ class _Hasher:
         except TypeError as error:
             raise TypeError(f"{name}, which {function.__qualname__} uses: {error}") from error
 
+    def _name_module(self, module):
+        self._write("module", module.__name__)
+        self.kit_modules.add(module.__name__)
+
+    def _feed_module(self, module):
+        """Feed a module that is used as a whole: what is taken from it, nobody can tell."""
+        self._name_module(module)
+        known = any(module is each for each in self.definitions)
+        if known or is_library(module.__name__) or module.__name__.partition(".")[0] == _KIT:
+            return
+        self.definitions.append(module)
+        for name, member in sorted(vars(module).items()):
+            if name.startswith("__"):
+                continue
+            self._write("member", name)
+            depth, home = len(self.open), self.home
+            try:
+                self._feed(member)
+            except TypeError:  # such as an open file: its line in the module says what it is
+                del self.open[depth:]
+                self.home = home
+                self._write("text", _text_of(module))
+
     def _feed_class(self, kind):
         self._feed([base for base in (*kind.__bases__, type(kind)) if base not in (object, type)])
         members = {name: member for name, member in vars(kind).items() if name not in _CLASS_BOOKKEEPING}
+        fields = vars(kind).get("__dataclass_fields__", {})
+        self._feed([(name, dict(field.metadata)) for name, field in fields.items() if field.metadata])
         if issubclass(kind, enum.Enum):
             self._feed([(name, member.value) for name, member in kind.__members__.items()])
             members = {name: member for name, member in members.items() if isinstance(member, _METHODS)}
@@ -295,6 +324,32 @@ def _refusal(value, error):
         f"An object of type {qualified_name(type(value))} cannot be fingerprinted ({error}). Pass plain "
         f"values, arrays, data sets or functions, and make other objects inside the function."
     )
+
+
+def _wraps(value):
+    """Tell whether a package's object, such as of ``functools.lru_cache``, stands for a function that it wraps."""
+    wrapped = isinstance(getattr(value, "__wrapped__", None), types.FunctionType)
+    return wrapped and is_library(_module_of(type(value)))
+
+
+def _text_of(module):
+    try:
+        return Path(module.__file__).read_bytes()
+    except (AttributeError, TypeError, OSError):
+        return b""
+
+
+def _at_the_end_of(module, path):
+    """Return what a dotted path leads to from a module, or the first thing on the way that is no module of the user's.
+
+    Of a package's module that is the module, which is known by its name.
+    """
+    value = module
+    for name in path:
+        if not isinstance(value, types.ModuleType) or is_library(value.__name__):
+            break
+        value = getattr(value, name, None)
+    return value
 
 
 def _is_text(value):
@@ -356,7 +411,7 @@ def own_parts(value, seen=()):
         if not is_library(_module_of(value)):
             return [value]
         items = [_cell_content(cell) for cell in value.__closure__ or ()]
-    elif isinstance(getattr(value, "__wrapped__", None), types.FunctionType):
+    elif _wraps(value):
         return own_parts(value.__wrapped__, seen)
     elif isinstance(value, type):
         return [] if is_library(_module_of(real_class(value))) else [value]
@@ -425,20 +480,27 @@ def qualified_name(thing):
 
 
 def _global_names(code):
-    """Return the global names in bytecode, each with the attributes that are taken from it at once."""
-    names, last = {}, None
+    """Return the global names in bytecode, each with the paths of attributes that are taken from it at once."""
+    names, name, path = {}, None, ()
+
+    def keep():
+        if name is not None:
+            names.setdefault(name, set()).add(path)
+
     for step in dis.get_instructions(code):
         if step.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"):
-            last = names.setdefault(step.argval, set())
-        elif last is not None and step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
-            last.add(step.argval)
-            last = None
-        else:
-            last = None
+            keep()
+            name, path = step.argval, ()
+        elif step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+            path = (*path, step.argval)
+        elif step.opname != "EXTENDED_ARG":
+            keep()
+            name = None
+    keep()
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            for name, attributes in _global_names(constant).items():
-                names.setdefault(name, set()).update(attributes)
+            for each, paths in _global_names(constant).items():
+                names.setdefault(each, set()).update(paths)
     return names
 
 

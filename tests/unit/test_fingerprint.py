@@ -351,6 +351,92 @@ def test_other_modules_of_the_user_count_by_what_is_used_of_them(tmp_path, monke
     sys.modules.pop("own_rates", None)
 
 
+WAYS = {
+    "by name": "import own_package.part\ndef study():\n    return own_package.part.RATE",
+    "a function": "import own_package.part\ndef study():\n    return own_package.part.rate()",
+    "from its package": "from own_package import part\ndef study():\n    return part.RATE",
+    "another name": "import own_package.part as p\ndef study():\n    q = p\n    return q.RATE",
+    "getattr": "from own_package import part\ndef study():\n    return getattr(part, 'RATE')",
+    "argument": "from own_package import part\ndef use(it):\n    return it.RATE\ndef study():\n    return use(part)",
+    "default": "from own_package import part\ndef study(it=part):\n    return it.RATE",
+    "list": "from own_package import part\nPARTS = [part]\ndef study():\n    return PARTS[0].RATE",
+    "class": "from own_package import part\nclass C:\n    it = part\ndef study():\n    return C.it.RATE",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_module_of_the_user_counts_in_whatever_way_it_is_used(way, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_package").mkdir()
+    (tmp_path / "own_package/__init__.py").touch()
+
+    def of(rate):
+        # An open file cannot be fingerprinted; a function that uses its module leads back to it.
+        text = f"import sys\nRATE = {rate}\nNOTES = open(__file__)\ndef rate():\n    return sys.modules and RATE\n"
+        (tmp_path / "own_package/part.py").write_text(text)
+        for name in ("own_package", "own_package.part"):
+            sys.modules.pop(name, None)
+        for cache in tmp_path.rglob("__pycache__"):
+            shutil.rmtree(cache)
+        importlib.invalidate_caches()
+        study = define(WAYS[way])
+        assert study() == rate
+        digest = fingerprint(study)
+        sys.modules["own_package.part"].NOTES.close()
+        return digest
+
+    assert of(1) == of(1) != of(22222)
+
+
+WRAPPING = """
+    import functools
+    class Scaled:
+        def __init__(self, function, factor):
+            functools.update_wrapper(self, function)
+            self.function, self.factor = function, factor
+        def __call__(self, x):
+            return self.factor * self.function(x)
+    def plain(x):
+        return x + 3
+    scaled = Scaled(plain, 2)
+    def study(x):
+        return scaled(x)
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("plain, 2", "plain, 4"), ("factor * self", "factor + self"), ("x + 3", "-x")]
+)
+@pytest.mark.parametrize("name", ["study", "scaled"])
+def test_what_a_class_of_the_user_adds_to_a_function_counts(old, new, name):
+    assert old in WRAPPING
+    assert fingerprint(define(WRAPPING, name)) == fingerprint(define(WRAPPING, name))
+    assert fingerprint(define(WRAPPING, name)) != fingerprint(define(WRAPPING.replace(old, new), name))
+    (changed,) = module.own_parts([define(WRAPPING, "scaled")])
+    assert type(changed).__name__ == "Scaled"
+
+
+def test_what_a_field_is_said_to_mean_counts():
+    source = """
+        import dataclasses
+        @dataclasses.dataclass
+        class Settings:
+            rate: float = dataclasses.field(default=1, metadata={"unit": "per update"})
+        def study():
+            return dataclasses.fields(Settings)[0].metadata["unit"]
+    """
+    assert fingerprint(define(source)) == fingerprint(define(source))
+    assert fingerprint(define(source)) != fingerprint(define(source.replace("per update", "per epoch")))
+
+
+def test_an_object_that_answers_to_every_name_is_known_by_its_class():
+    source = (
+        "class Any:\n    def __getattr__(self, name):\n        return 1\nANY = Any()\ndef study():\n    return ANY.rate"
+    )
+    assert fingerprint(define(source)) == fingerprint(define(source))
+    assert fingerprint(define(source)) != fingerprint(define(source.replace("return 1", "return 2")))
+
+
 def test_masked_values_and_narrow_numbers_count():
     masked = [np.ma.array([1.0, 2.0], mask=mask) for mask in ([0, 1], [1, 0])]
     assert fingerprint(masked[0]) == fingerprint(masked[0].copy()) != fingerprint(masked[1])
