@@ -19,7 +19,7 @@ import numpy as np
 import resvg_py
 from emoji_labels import ANIMAL, CLEAN8, FACE, FAMILY, FOOD, concept_of, sort_into
 from PIL import Image
-from sheets import Output
+from sheets import Output, read_published
 
 PACKAGES = {
     "noto": "emoji-datasource-google@16.0.0",
@@ -27,6 +27,13 @@ PACKAGES = {
     "openmoji": "openmoji@17.0.0",
     "fluent": "@lobehub/fluent-emoji-3d@1.1.0",
     "names": "emojibase-data@17.0.0",
+}
+INTEGRITY = {
+    "noto": "sha512-ZRexfzs7MVoLnmzZmNsO4TKhnAJp5D++Vm6PpUpH/jEQQlemp3l88CjZ+DoZ2faM9R4QxZkOPJCoT8DlPhfQ3A==",
+    "twemoji": "sha512-7F+uCuHH+7Qnrc15P5tnbvKkg9E6tlzi4MnT2uW1RlN4pLYTza6cP/dstIfSDMtpjFLWuZewWg8jBbuL2eyELQ==",
+    "openmoji": "sha512-EBnYrNGdcdw+OSXmENeNE1yBNRu6tOraTmoOyUbJkTmvT/+XETp8RZLSJFzD3lrPc5N9CzsyPnRTk0Vp4UaI9w==",
+    "fluent": "sha512-Wlq2lVStTnr8BDpIJ0pEnTKO4LuDxxqTEhTvRtD1DLRF0me7ogeRQjKoehDHXuVJ2Qaecgl5wRBv60lUAG3h7g==",
+    "names": "sha512-Yvgb5AWoHViHV/gq1qr5ZAarcBip+B27/ZLRsUJkbgAEaLlZ/fof9g882LTpmEpyhBNEC0m2SEmItljHsTygjA==",
 }
 STYLES = ("noto", "twemoji", "openmoji", "black", "fluent")
 SIZE = 64
@@ -52,13 +59,13 @@ EMPTY = {"NEW button"}
 
 
 class Package:
-    """A package as `npm pack` writes it."""
+    """A package as `npm pack` writes it, whose bytes are the published ones."""
 
-    def __init__(self, specification, folder):
+    def __init__(self, specification, integrity, folder):
         name = specification.lstrip("@").replace("/", "-").replace("@", "-") + ".tgz"
         if not (folder / name).is_file():
             subprocess.run(["npm", "pack", specification], cwd=folder, check=True)
-        with tarfile.open(folder / name) as archive:
+        with tarfile.open(fileobj=io.BytesIO(read_published(folder / name, integrity))) as archive:
             self.files = {
                 member.name.removeprefix("package/"): archive.extractfile(member).read()
                 for member in archive
@@ -183,7 +190,7 @@ def main():
     parser.add_argument("--packages", type=Path, required=True, help="folder of the npm packages (.tgz)")
     parser.add_argument("--check", action="store_true", help="compare with what is there, write nothing")
     options = parser.parse_args()
-    packages = {name: Package(specification, options.packages) for name, specification in PACKAGES.items()}
+    packages = {name: Package(PACKAGES[name], INTEGRITY[name], options.packages) for name in PACKAGES}
     packages["black"] = packages["openmoji"]
     found = drawings(packages)
     chosen = concepts(packages, found)

@@ -4,10 +4,9 @@
     pip install -r data/build/requirements.txt
     python data/build/build_photos.py --gcompris gcompris-qt-data_*.deb --tuxpaint tuxpaint-stamps-default_*.deb
 
-Either option also takes the folder of an unpacked package; without it, the package is fetched with apt-get. The tables
-photos.csv are kept by hand and say which photographs to take and how to crop them; this script checks them against the
-packages and the pictures, and fills in their folds. Ends by comparing the decoded arrays with arrays.json; with --check
-nothing is written.
+Without an option its package is fetched with apt-get. The tables photos.csv are kept by hand and say which photographs
+to take and how to crop them; this script checks them against the packages and the pictures, and fills in their folds.
+Ends by comparing the decoded arrays with arrays.json; with --check nothing is written.
 """
 
 import argparse
@@ -26,9 +25,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from scipy.ndimage import binary_erosion, gaussian_filter
-from sheets import DATA, Output
+from sheets import DATA, Output, read_published
 
 VERSIONS = {"gcompris": "gcompris-qt-data=3.1-2", "tuxpaint": "tuxpaint-stamps-default=2022.06.04-1"}
+SHA256 = {
+    "gcompris": "e9cf06ab2105529068df73085784e835d2ff03f870d2a8091f09125d40abac9f",
+    "tuxpaint": "6db6c1bfc870a47f1499d6203b083522eacb57c5f9c87d468f2e92eb6d9d5f34",
+}
 SIZE, LARGE = 96, 224
 MARGIN = 3 / 96  # white around a cut-out, as a share of the side
 ROUNDING = 4  # levels to which busy pixels are rounded, as near-lossless WebP does
@@ -39,9 +42,8 @@ NEAR_DUPLICATE = 0.7
 # ---------------------------------------------------------------- packages
 
 
-def unpack(package, folder):
+def unpack(content, folder):
     """Unpack the data of a .deb file, which is an `ar` archive of tar archives."""
-    content = package.read_bytes()
     position = 8
     while position < len(content):
         name = content[position : position + 16].decode().strip()
@@ -52,19 +54,17 @@ def unpack(package, folder):
                 archive.extractall(folder, filter="data")
             return
         position += size + size % 2
-    sys.exit(f"{package} holds no data.tar.*; is it a Debian package?")
+    sys.exit("There is no data.tar.* in it; is it a Debian package?")
 
 
 def package_folder(source, given, scratch):
-    """Return the folder of a package: as given, unpacked from the given file, or fetched."""
-    if given and given.is_dir():
-        return given
+    """Return the folder to which a package was unpacked, from the given file or as fetched."""
     folder = scratch / source
     folder.mkdir()
     if not given:
         subprocess.run(["apt-get", "download", VERSIONS[source]], cwd=scratch, check=True)
         (given,) = scratch.glob(f"{VERSIONS[source].partition('=')[0]}_*.deb")
-    unpack(given, folder)
+    unpack(read_published(given, SHA256[source]), folder)
     return folder
 
 
@@ -326,10 +326,8 @@ def read_contents(folders, rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--gcompris", type=Path, help="gcompris-qt-data_3.1-2_all.deb, or the folder it was unpacked to"
-    )
-    parser.add_argument("--tuxpaint", type=Path, help="tuxpaint-stamps-default_2022.06.04-1_all.deb, or its folder")
+    parser.add_argument("--gcompris", type=Path, help="gcompris-qt-data_3.1-2_all.deb")
+    parser.add_argument("--tuxpaint", type=Path, help="tuxpaint-stamps-default_2022.06.04-1_all.deb")
     parser.add_argument("--check", action="store_true", help="compare with what is there, write nothing")
     options = parser.parse_args()
     rows = [row for source in VERSIONS for row in read_rows(source)]

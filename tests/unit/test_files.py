@@ -1,6 +1,7 @@
 """A flipped byte anywhere is named with file and cure; nothing is half written."""
 
 import hashlib
+import importlib
 import os
 import shutil
 import subprocess
@@ -248,3 +249,36 @@ def test_every_shipped_folder_names_origin_and_licence():
         home = folder if (folder / "README.md").exists() else folder.parent
         text = (home / "README.md").read_text(encoding="utf-8").lower()
         assert "licence" in text and "rebuild" in text, folder
+
+
+@pytest.fixture
+def build_scripts(monkeypatch):
+    monkeypatch.syspath_prepend(REAL_DATA / "build")
+    yield importlib.import_module
+    for name in ("sheets", "build_street"):
+        sys.modules.pop(name, None)
+
+
+def test_build_scripts_take_published_bytes_only(build_scripts, tmp_path):
+    read_published = build_scripts("sheets").read_published
+    path = tmp_path / "package.tgz"
+    path.write_bytes(b"abc")
+    # As FIPS 180-2 gives them for "abc".
+    sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    sha512 = "sha512-3a81oZNherrMQXNJriBBMRLm+k6JqX6iCp7u5ktV05ohkpkqJ0/BqDa6PCOj/uu9RU1EI2Q86A4qmslPpUyknw=="
+    assert read_published(path, sha256) == read_published(path, sha512) == b"abc"
+    path.write_bytes(b"abd")
+    for expected in (sha256, sha512):
+        with pytest.raises(SystemExit, match=rf"package\.tgz is not the published file.*{expected[:20]}"):
+            read_published(path, expected)
+
+
+def test_a_changed_package_is_refused_before_anything_is_written(build_scripts, tmp_path, monkeypatch):
+    builder = build_scripts("build_street")
+    for name in builder.FASHION:
+        (tmp_path / name).write_bytes(b"not what was published")
+    monkeypatch.setattr(sys, "argv", ["build_street.py", "--fashion", str(tmp_path)])
+    before = (REAL_DATA / "street/garments.png").stat().st_mtime_ns
+    with pytest.raises(SystemExit, match=r"train-images-idx3-ubyte\.gz is not the published file"):
+        builder.main()
+    assert (REAL_DATA / "street/garments.png").stat().st_mtime_ns == before
