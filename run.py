@@ -45,7 +45,8 @@ MACHINES = {"Linux": ("x86_64", "aarch64"), "Darwin": ("arm64",), "Windows": ("a
 GIGABYTES = 3.0  # 2.3 measured on Linux, where .venv and .uv share their files; the rest is for larger wheels
 PYTHON_ORG = "https://www.python.org/downloads/"
 
-ROOT = os.path.dirname(os.path.abspath(__file__))
+# The folder's own name, by whichever link it was reached: the environment is bound to it.
+ROOT = os.path.dirname((os.path.realpath if os.name == "posix" else os.path.abspath)(__file__))
 LOCK = os.path.join(ROOT, "requirements.lock.txt")
 PROJECT = os.path.join(ROOT, "pyproject.toml")
 VENV = os.path.join(ROOT, ".venv")
@@ -65,6 +66,8 @@ try:
     complete = True
 except ImportError:
     complete = False
+if sys.version_info[0] > 2:
+    repr = ascii  # the encoding of the output is anybody's guess
 base = getattr(sys, "_base_executable", None) or sys.executable
 variable = sysconfig.get_config_var
 print(repr({
@@ -109,23 +112,108 @@ PROGRAMS = {
 }
 
 
+# Variables that let in modules, or make pip and uv install things or in places, that are not those of the lock.
+NOT_PASSED_ON = """
+PYTHONHOME PYTHONPATH PYTHONSTARTUP PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONINSPECT PYTHONPLATLIBDIR PYTHONEXECUTABLE
+PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_DRY_RUN PIP_REQUIREMENT PIP_CONSTRAINT PIP_EDITABLE
+PIP_PLATFORM PIP_PYTHON_VERSION PIP_IMPLEMENTATION PIP_ABI
+UV_CONSTRAINT UV_OVERRIDE UV_EXCLUDE UV_REQUIRE_HASHES UV_NO_VERIFY_HASHES UV_NO_EDITABLE UV_WORKING_DIR
+""".split()
+
+
 class Refusal(Exception):
     """The set-up cannot go on. The message says why, and what to do."""
 
 
 def say(text):
-    print(text)
+    encoding = sys.stdout.encoding or "ascii"
+    try:
+        print(text)
+    except UnicodeEncodeError:  # a folder's name need not fit the terminal
+        print(text.encode(encoding, "backslashreplace").decode(encoding))
     sys.stdout.flush()
+
+
+# --- What the operating system refuses
+
+
+def not_yours(path):
+    """Return the sentences for a file or folder that this user may not change."""
+    try:
+        import pwd
+
+        owner = " (it belongs to {})".format(pwd.getpwuid(os.stat(path).st_uid).pw_name)
+    except (ImportError, KeyError, OSError):
+        owner = ""
+    return (
+        "You may not change {}{}.\nIf run.py was once started with sudo:  sudo chown -R $(id -u) '{}'\n"
+        "Otherwise copy the whole folder to a place of your own, without .venv and .uv, and start run.py there."
+    ).format(path, owner, ROOT)
+
+
+def advice(error):
+    """Return what an OSError means for the set-up and what to do about it."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "The disk or your share of it is full ({}). Free some and run the same command again.".format(error)
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "{} ({})".format(not_yours(error.filename or ROOT), error)
+    return str(error)
+
+
+def check_permissions():
+    """Raise Refusal where this user may not change what run.py makes."""
+    made = [VENV, DISCARDED, UV_HOME, os.path.join(UV_HOME, "cache")]
+    for folder in [ROOT] + made + glob.glob(os.path.join(ROOT, "*.egg-info")):
+        if os.path.isdir(folder) and not os.access(folder, os.W_OK):
+            raise Refusal(not_yours(folder))
+
+
+def check_disk():
+    free = shutil.disk_usage(ROOT).free / 1e9
+    if free < GIGABYTES:
+        raise Refusal(
+            "Too little disk: the environment needs {:.1f} GB and {:.1f} GB are free in {}.\n"
+            "Free some, or move this folder to a larger disk.\n{}".format(GIGABYTES, free, ROOT, in_the_browser())
+        )
+
+
+def check_disk_after_failure():
+    """Raise Refusal where a step has probably failed because a disk has become full."""
+    import tempfile
+
+    for folder in (ROOT, tempfile.gettempdir()):
+        free = shutil.disk_usage(folder).free / 1e9
+        if free < 0.3:
+            raise Refusal(
+                "The disk is full: {:.1f} GB are left in {}. The environment needs {:.1f} GB in all.\n"
+                "Free some and run the same command again: what is downloaded stays.".format(free, folder, GIGABYTES)
+            )
 
 
 # --- Running other programs
 
 
+def own_environment():
+    """Return this process's variables without those that let in anything but .venv."""
+    environment = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
+    environment["PYTHONNOUSERSITE"] = "1"
+    return environment
+
+
+def program_environment():
+    """Return the variables for programs of .venv: paths are UTF-8 there, also where the locale knows ASCII alone."""
+    environment = own_environment()
+    if os.name == "posix" and sys.getfilesystemencoding().lower() not in ("utf-8", "utf8"):
+        environment["PYTHONUTF8"] = "1"
+    environment.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # a user's own kernel "python3" is another Python
+    return environment
+
+
 def network_environment():
-    """Return this process's variables, with proxies and certificates named the way both pip and uv look for them."""
+    """Return variables with proxies and certificates named the way both pip and uv look for them."""
     from urllib.request import getproxies
 
-    environment = dict(os.environ)
+    environment = program_environment()
     for scheme, address in getproxies().items():
         if scheme in ("http", "https", "no"):
             environment.setdefault(scheme.upper() + "_PROXY", address)
@@ -137,6 +225,7 @@ def network_environment():
     if "UV_NATIVE_TLS" not in environment:
         environment.setdefault("UV_SYSTEM_CERTS", "1")
     environment.setdefault("UV_CACHE_DIR", os.path.join(UV_HOME, "cache"))
+    environment.setdefault("UV_COMPILE_BYTECODE", "1")  # pip does it unasked; it takes 12 s off the first notebook
     environment["PIP_USER"] = "0"
     return environment
 
@@ -161,8 +250,8 @@ def become(command):
     sys.stdout.flush()
     os.chdir(ROOT)
     if os.name == "posix":
-        os.execv(command[0], command)
-    child = subprocess.Popen(command)
+        os.execve(command[0], command, program_environment())
+    child = subprocess.Popen(command, env=program_environment())
     while True:
         with contextlib.suppress(KeyboardInterrupt):
             return child.wait()
@@ -175,7 +264,7 @@ def probe(command):
     """Return what the interpreter started by `command` says of itself, or None if it does not run."""
     try:
         piped = dict.fromkeys(["stdin", "stdout", "stderr"], subprocess.PIPE)
-        child = subprocess.Popen(command + ["-c", PROBE], **piped)
+        child = subprocess.Popen(command + ["-c", PROBE], env=own_environment(), **piped)
         return ast.literal_eval(child.communicate()[0].decode("utf-8"))
     except (OSError, SyntaxError, ValueError):
         return None
@@ -225,7 +314,7 @@ def in_the_browser():
     ).format(owner_and_name)
 
 
-def find_python():
+def find_python(may_ask=True):
     """Return the path of a fitting interpreter. Raises Refusal with the cure where there is none."""
     obstacles = []
     for command in candidates():
@@ -235,6 +324,8 @@ def find_python():
             return found["executable"]
         if found:
             obstacles.append(hindrance + (found,))
+    if not obstacles:
+        raise Refusal("No Python here answers, not even {}. Install 3.12 from {}".format(sys.executable, PYTHON_ORG))
     kind, sentence, found = obstacles[0]
     if kind == "platform":
         raise Refusal(
@@ -252,7 +343,8 @@ def find_python():
             )
     need = "The kit needs Python 3.11, 3.12 or 3.13; {}, and no other was found.".format(sentence)
     cure = "{}\nInstall 3.12 from {} and run this again.\n{}".format(need, PYTHON_ORG, in_the_browser())
-    if found["version"] < (3, 8) or not found["venv"] or not sys.stdin or not sys.stdin.isatty():
+    asking = may_ask and sys.stdin and sys.stdin.isatty()
+    if found["version"] < (3, 8) or not found["venv"] or not asking:
         raise Refusal(cure)
     say(need + "\nuv can fetch 3.12 into the folder .uv here (about 35 MB; `run.py clean` removes it again).")
     if input("Fetch it? [y/N] ").strip().lower() not in ("y", "yes"):
@@ -277,17 +369,17 @@ def fetch_python(base, cure):
 
 
 def read(path):
-    """Return a text file's content, empty where there is no such file."""
+    """Return a text file's content, empty where there is no such file; bytes that are not UTF-8 are kept."""
     try:
-        with open(path, encoding="utf-8") as text:
+        with open(path, encoding="utf-8", errors="surrogateescape") as text:
             return text.read()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ""
 
 
 def write(path, text):
     """Write a file so that it is there whole or not at all."""
-    with open(path + ".part", "w", encoding="utf-8") as part:
+    with open(path + ".part", "w", encoding="utf-8", errors="surrogateescape") as part:
         part.write(text)
     os.replace(path + ".part", path)
 
@@ -295,43 +387,66 @@ def write(path, text):
 def wanted():
     """Return what the stamp says when the environment is complete: lock, metadata, place and Python, hashed."""
     parts = [read(path) for path in (LOCK, PROJECT, os.path.join(VENV, "pyvenv.cfg"))]
-    return hashlib.sha256("\0".join([ROOT] + parts).encode("utf-8")).hexdigest()
+    return hashlib.sha256("\0".join([place()] + parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def place():
+    """Return this folder's name as files have it: the same text in every locale."""
+    return os.fsencode(ROOT).decode("utf-8", "surrogateescape")
+
+
+def venv_python():
+    """Return what .venv's Python says of itself, or None if it does not run or another has taken its place."""
+    made_with = re.search(r"^version\S* = (\d+\.\d+)", read(os.path.join(VENV, "pyvenv.cfg")), re.MULTILINE)
+    found = probe([PYTHON]) if made_with else None
+    return found if found and "{}.{}".format(*found["version"]) == made_with.group(1) else None
 
 
 def in_step():
     """Say whether the environment is complete and fits the lock, this folder and its own Python."""
-    return os.path.exists(PYTHON) and read(STAMP) == wanted()
+    return os.path.exists(PYTHON) and read(STAMP) == wanted() and venv_python() is not None
 
 
 def reusable():
     """Say whether an environment, complete for some lock, can be brought up to date without making it anew."""
-    found = probe([PYTHON]) if read(STAMP) and read(MARKER) == ROOT else None
+    found = venv_python() if read(STAMP) and read(MARKER) == place() else None
     return found is not None and obstacle(found) is None
 
 
-def discard():
-    """Remove .venv, in two moves: an interrupted removal leaves a folder that is plainly rubbish."""
-    if os.path.isdir(VENV) and os.listdir(VENV) and not read(MARKER):
-        raise Refusal(
-            "There is a folder .venv here that run.py did not make, so it is left alone.\n"
-            "Move it away or delete it, then run this again: {}".format(VENV)
-        )
+def check_owned():
+    """Raise Refusal where something else stands in the place of .venv or .uv."""
+    for path, ours in ((VENV, is_ours()), (UV_HOME, os.path.isdir(UV_HOME))):
+        if os.path.lexists(path) and not ours:
+            kind = "link" if os.path.islink(path) else "folder" if os.path.isdir(path) else "file"
+            raise Refusal(
+                "There is a {} {} here that run.py did not make, so it is left alone.\n"
+                "Move it away or delete it, then run this again: {}".format(kind, os.path.basename(path), path)
+            )
+
+
+def check_name():
+    """Raise Refusal where no environment can be made because of this folder's path."""
+    bad = "a {!r}".format(os.pathsep) if os.pathsep in ROOT else "bytes that are not UTF-8"
+    if os.pathsep in ROOT or re.search("[\udc80-\udcff]", place()):
+        raise Refusal("No environment can be made where a folder's name has {}: rename {}".format(bad, ROOT))
+
+
+def is_ours():
+    """Say whether .venv is a folder that run.py made, or was about to make when it was interrupted."""
+    if os.path.islink(VENV) or not os.path.isdir(VENV):
+        return False
+    return os.path.exists(MARKER) or set(os.listdir(VENV)) <= {os.path.basename(MARKER) + ".part"}
+
+
+def discard(folder):
+    """Remove .venv or .uv, in two moves: an interrupted removal leaves a folder that is plainly rubbish."""
     shutil.rmtree(DISCARDED, ignore_errors=True)
-    if os.path.isdir(VENV):
+    if os.path.isdir(folder):
         try:
-            os.rename(VENV, DISCARDED)
+            os.rename(folder, DISCARDED)
         except OSError as error:
-            raise Refusal("The old environment cannot be removed; close JupyterLab. ({})".format(error))
+            raise Refusal("{} cannot be removed; close JupyterLab. ({})".format(folder, error))
         shutil.rmtree(DISCARDED, ignore_errors=True)
-
-
-def check_disk():
-    free = shutil.disk_usage(ROOT).free / 1e9
-    if free < GIGABYTES:
-        raise Refusal(
-            "Too little disk: the environment needs {:.1f} GB and {:.1f} GB are free in {}.\n"
-            "Free some, or move this folder to a larger disk.\n{}".format(GIGABYTES, free, ROOT, in_the_browser())
-        )
 
 
 def try_to_lock(opened):
@@ -353,7 +468,9 @@ def try_to_lock(opened):
 @contextlib.contextmanager
 def only_launcher():
     """Hold the set-up for this process alone. The system lets go when the process ends, however it ends."""
-    with open(os.path.abspath(__file__), "a") as opened:
+    check_permissions()
+    path = os.path.join(ROOT, os.path.basename(__file__))
+    with open(path, "a" if os.access(path, os.W_OK) else "r") as opened:
         if not try_to_lock(opened):
             say("Another run.py is setting up; waiting for it.")
             while not try_to_lock(opened):
@@ -366,10 +483,12 @@ def step(doing, command):
     """Run one step of the set-up. Raises Refusal if it fails."""
     code = call(command)
     if code != 0:
+        check_disk_after_failure()
+        steering = sorted(name for name in own_environment() if name.startswith(("PIP_", "UV_")))
         raise Refusal(
             "Stopped while {} (exit code {}); the lines above say why.\n"
-            "With the network or the proxy mended, run the same command again: what is downloaded stays.".format(
-                doing, code
+            "With the network or the proxy mended, run the same command again: what is downloaded stays.{}".format(
+                doing, code, "\nThese variables have a say in it: {}.".format(", ".join(steering)) if steering else ""
             )
         )
 
@@ -383,16 +502,20 @@ def install_uv(python):
     write(only_uv, pin.group(0))
     pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-deps", "--only-binary=:all:"]
     step("fetching uv", pip + ["--require-hashes", "-r", only_uv])
+    if not os.path.exists(os.path.join(os.path.dirname(python), "uv" + SUFFIX)):
+        raise Refusal("pip put uv elsewhere: see target, prefix, root in `{} -m pip config list`.".format(python))
 
 
 def make_venv():
     """Make .venv anew. Raises Refusal, before anything is removed, where no Python fits."""
+    check_name()
+    check_owned()
     base = find_python()
-    discard()
+    discard(VENV)
     check_disk()
     say("[1/4] Making .venv with {} (Ctrl-C is safe: the next run goes on)".format(base))
     os.mkdir(VENV)
-    write(MARKER, ROOT)
+    write(MARKER, place())
     step("making .venv", [base, "-m", "venv", VENV])
 
 
@@ -408,6 +531,7 @@ def make_environment():
     say("[3/4] Installing the packages of requirements.lock.txt (about 0.6 GB to download the first time)")
     sync = [UV, "pip", "sync", "--python", PYTHON]
     if call(sync + ["--require-hashes", "--only-binary=:all:", LOCK]) != 0:
+        check_disk_after_failure()
         say("uv did not get through; trying pip, which knows the settings in pip's own files (slower).")
         pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--only-binary=:all:", "--require-hashes"]
         step("installing the packages", pip + ["-r", LOCK])
@@ -415,7 +539,8 @@ def make_environment():
     kit = [UV, "pip", "install", "--python", PYTHON, "--no-deps", "--no-build-isolation", "--editable", "."]
     step("installing the kit", kit)
     # Matplotlib lists the fonts once and says so on stderr: now, and not in somebody's first notebook.
-    step("listing the fonts", [PYTHON, "-c", "import matplotlib.font_manager"])
+    prepare = "import compileall, matplotlib.font_manager; compileall.compile_dir('tl_helpers', quiet=1)"
+    step("listing the fonts", [PYTHON, "-c", prepare])
     write(STAMP, wanted())
 
 
@@ -444,17 +569,32 @@ def lock(arguments):
     return 0
 
 
+def complaint(check):
+    """Return what a check says against going on, empty if nothing."""
+    try:
+        check()
+    except Refusal as refusal:
+        return "\n{}\n".format(refusal)
+    return ""
+
+
 def doctor(arguments):
     complete = in_step()
-    found = probe([PYTHON] if complete else [sys.executable])
+    found, no_python = {"version": sys.version_info[:3]}, ""
+    try:
+        found = venv_python() if complete else probe([find_python(may_ask=False)])
+    except Refusal as refusal:
+        no_python = "\n{}\n".format(refusal)
+    in_the_way = "" if complete else complaint(check_permissions) + complaint(check_owned)
     free = shutil.disk_usage(ROOT).free / 1e9
     needed = 0.2 if complete else GIGABYTES
     version = ".".join(str(number) for number in found["version"])
+    full = free < needed
     lines = [
-        (obstacle(found) is None, "Python {} on {} {}".format(version, found["system"], found["machine"])),
+        (not no_python, "Python {} on {} {}".format(version, platform.system(), platform.machine()) + no_python),
         (True, "{} processors; {}".format(os.cpu_count(), platform.platform())),
-        (free >= needed, "disk: {:.1f} GB free, {:.1f} GB needed".format(free, needed)),
-        (complete, "environment in step with requirements.lock.txt (`run.py lab` makes or mends it)"),
+        (not full, "disk: {:.1f} GB free, {:.1f} GB needed".format(free, needed) + ("; free some" if full else "")),
+        (complete, "environment in step with requirements.lock.txt (`run.py lab` makes or mends it)" + in_the_way),
     ]
     for good, text in lines:
         say(("OK    " if good else "FAIL  ") + text)
@@ -464,22 +604,50 @@ def doctor(arguments):
 
 def clean(arguments):
     with only_launcher():
-        mine = [VENV] if read(MARKER) else []
+        mine = [VENV] if is_ours() else []
         mine += [DISCARDED, UV_HOME]
         mine += [os.path.join(ROOT, name) for name in (".pytest_cache", ".hypothesis", ".tl_cache", "__pycache__")]
         mine += glob.glob(os.path.join(ROOT, "*.egg-info"))
         for folder in ("tl_helpers", "tests", os.path.join("data", "build")):
             for here, folders, _ in os.walk(os.path.join(ROOT, folder)):
                 mine += [os.path.join(here, name) for name in folders if name == "__pycache__"]
-        mine = [path for path in mine if os.path.isdir(path)]
+        mine = [path for path in mine if os.path.isdir(path) and not os.path.islink(path)]
         for path in mine:
             say("removing " + os.path.relpath(path, ROOT))
-        if VENV in mine:
-            discard()
-        for path in mine:
+            if path in (VENV, UV_HOME):
+                discard(path)
             shutil.rmtree(path, ignore_errors=True)
+    left = [path for path in mine if os.path.exists(path)]
+    if left:
+        raise Refusal(not_yours(left[0]))
     say("Clean." if mine else "There is nothing to remove.")
     return 0
+
+
+def in_container():
+    """Say whether this runs in a container, whose loopback is not the machine's."""
+    signs = ("/.dockerenv", "/run/.containerenv", "/var/run/secrets/kubernetes.io")
+    return bool(os.environ.get("container")) or any(os.path.exists(sign) for sign in signs)
+
+
+def lab_words(arguments):
+    """Return what JupyterLab must be told beyond PROGRAMS, after saying what root or a container needs."""
+    given = " ".join(arguments)
+    loopback = not re.search(r"--(ServerApp\.)?ip[= ](?!localhost|127\.|::1)", given)
+    refused = hasattr(os, "geteuid") and os.geteuid() == 0 and not re.search("allow.root", given)
+    if loopback and in_container():
+        say(
+            "In a container only programs inside it reach JupyterLab. From outside: publish port 8888 and start\n"
+            "  python run.py lab --ip=0.0.0.0{}\nThe address it prints holds the token that keeps others out.".format(
+                " --allow-root" if refused else ""
+            )
+        )
+        if refused:
+            say("Root's JupyterLab is let through here (--allow-root), for programs in this container alone.")
+            return ["--ip=localhost", "--allow-root"]
+    elif refused:
+        say("JupyterLab does not start as root: be an ordinary user, or add --allow-root to this command.")
+    return []
 
 
 def main(arguments):
@@ -496,9 +664,14 @@ def main(arguments):
             for name in ("SIGINT", "SIGTERM", "SIGHUP"):
                 if hasattr(signal, name):
                     signal.signal(getattr(signal, name), signal.default_int_handler)
-        return own[verb](rest) if verb in own else become([ready()] + PROGRAMS[verb] + rest)
+        ignored = [name for name in NOT_PASSED_ON if os.environ.get(name)]
+        if ignored:
+            say("Not passed on, so that .venv alone counts: {}.".format(", ".join(ignored)))
+        if verb in own:
+            return own[verb](rest)
+        return become([ready()] + PROGRAMS[verb] + (lab_words(rest) if verb == "lab" else []) + rest)
     except (Refusal, OSError) as problem:
-        say("\n{}".format(problem))
+        say("\n{}".format(problem if isinstance(problem, Refusal) else advice(problem)))
         return 1
     except KeyboardInterrupt:
         say("\nStopped. Nothing is broken: the same command goes on from here.")

@@ -34,7 +34,7 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, monkeypatch):
     """Return run.py as a module that lives in a project folder of its own."""
     for name in ("run.py", "requirements.lock.txt", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
@@ -42,6 +42,8 @@ def run(tmp_path):
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     module.interruptible = False  # pytest's own signal handlers stay
+    for name in module.NOT_PASSED_ON:
+        monkeypatch.delenv(name, raising=False)
     return module
 
 
@@ -51,7 +53,7 @@ def pretend_to(run, command):
         scripts = Path(command[-1], run.SCRIPTS)
         scripts.mkdir(parents=True)
         os.symlink(sys.executable, scripts / Path(run.PYTHON).name)
-        Path(command[-1], "pyvenv.cfg").write_text(f"home = {os.path.dirname(sys.executable)}\n")
+        Path(command[-1], "pyvenv.cfg").write_text("version = {}.{}.{}\n".format(*sys.version_info))
     elif "--require-hashes" in command and "uv.txt" in command[-1]:
         Path(command[0]).with_name(Path(run.UV).name).touch()
 
