@@ -247,11 +247,18 @@ def call(command):
 
 def become(command):
     """Let `command` take this process's place, so that Ctrl-C and the exit code are its own (Windows: wait for it)."""
+    environment = program_environment()
+    home = os.path.expanduser("~")
+    if os.name == "posix" and not os.access(home, os.W_OK):
+        import tempfile
+
+        environment["HOME"] = tempfile.mkdtemp(prefix="transfer-learning-kit-home-")
+        say("Your home {} cannot be written to: for this time it is {}".format(home, environment["HOME"]))
     sys.stdout.flush()
     os.chdir(ROOT)
     if os.name == "posix":
-        os.execve(command[0], command, program_environment())
-    child = subprocess.Popen(command, env=program_environment())
+        os.execve(command[0], command, environment)
+    child = subprocess.Popen(command, env=environment)
     while True:
         with contextlib.suppress(KeyboardInterrupt):
             return child.wait()

@@ -4,13 +4,16 @@ Nothing is installed here: the steps are written down instead of run.
 """
 
 import ast
+import errno
 import glob
 import importlib.util
+import io
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import namedtuple
 from pathlib import Path
@@ -33,14 +36,25 @@ OLD = GOOD | {"executable": "/usr/bin/python3", "version": (3, 9, 2)}
 POSIX = pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
 
 
+def fill(folder):
+    """Copy what run.py needs into a project folder."""
+    for name in ("run.py", "requirements.lock.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+
+
+def load(path):
+    """Return a run.py as a module."""
+    specification = importlib.util.spec_from_file_location("run_under_test", path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """Return run.py as a module that lives in a project folder of its own."""
-    for name in ("run.py", "requirements.lock.txt", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path)
-    specification = importlib.util.spec_from_file_location("run_under_test", tmp_path / "run.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
+    fill(tmp_path)
+    module = load(tmp_path / "run.py")
     module.interruptible = False  # pytest's own signal handlers stay
     for name in module.NOT_PASSED_ON:
         monkeypatch.delenv(name, raising=False)
@@ -283,6 +297,227 @@ def test_somebody_elses_environment_is_left_alone(run, steps, tmp_path):
     assert steps == []
 
 
+PLACES = {
+    "file": lambda path: path.touch(),
+    "dangling link": lambda path: path.symlink_to("nowhere"),
+    "link to a folder": lambda path: path.symlink_to(ROOT / "tests"),
+}
+
+
+@POSIX
+@pytest.mark.parametrize("name", [".venv", ".uv"])
+@pytest.mark.parametrize("what", PLACES)
+def test_what_stands_in_the_place_of_a_folder_is_named_and_left_alone(run, steps, tmp_path, name, what, capsys):
+    PLACES[what](tmp_path / name)
+    if (name, what) != (".uv", "link to a folder"):  # a cache may be elsewhere
+        kind = "link" if "link" in what else "file"
+        assert f"There is a {kind} {name} here" in refusal(run, run.ready)
+        assert run.main(["doctor"]) == 1
+        assert f"{name} here that run.py did not make" in capsys.readouterr().out
+    assert run.main(["clean"]) == 0
+    assert os.path.lexists(tmp_path / name)
+    assert (ROOT / "tests" / "unit").is_dir()
+    assert steps == []
+
+
+def test_a_folder_left_before_its_marker_was_whole_is_ours(run, steps):
+    os.mkdir(run.VENV)
+    Path(run.MARKER + ".part").touch()
+    run.ready()
+    assert run.in_step()
+    os.remove(run.STAMP)
+    Path(run.MARKER).write_text("")
+    run.ready()
+    assert run.in_step()
+
+
+def test_a_path_in_which_no_environment_can_be_made_is_named(run, steps, monkeypatch):
+    monkeypatch.setattr(run, "ROOT", run.ROOT + os.pathsep + "b")
+    assert f"name has a {os.pathsep!r}: rename {run.ROOT}" in refusal(run, run.make_venv)
+    assert steps == []
+
+
+def test_a_disk_that_fills_meanwhile_is_not_taken_for_the_network(run, monkeypatch, steps):
+    usage, left = namedtuple("usage", "free"), [5e9]
+    monkeypatch.setattr(run.shutil, "disk_usage", lambda path: usage(free=left[0]))
+    untroubled = run.call
+
+    def fill_up(command):
+        left[0] = 1e8 if "sync" in command else left[0]
+        return 1 if "sync" in command else untroubled(command)
+
+    monkeypatch.setattr(run, "call", fill_up)
+    message = refusal(run, run.ready)
+    assert "The disk is full: 0.1 GB are left" in message
+    assert "network" not in message
+    assert kinds(steps) == ["venv", "uv"]  # pip is not tried on a full disk
+    left[0] = 5e9
+    monkeypatch.setattr(run, "call", lambda command: 1)
+    assert "network" in refusal(run, run.step, "trying", ["anything"])
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "disk or your share of it is full"),
+        (errno.EDQUOT, "disk or your share of it is full"),
+        (errno.EACCES, "You may not change /somewhere"),
+        (errno.EROFS, "You may not change /somewhere"),
+        (errno.EISDIR, "/somewhere"),
+    ],
+)
+def test_what_the_system_refuses_has_a_cause_and_a_cure(run, monkeypatch, capsys, number, words):
+    def refuse():
+        raise OSError(number, os.strerror(number), "/somewhere")
+
+    monkeypatch.setattr(run, "in_step", refuse)
+    assert run.main(["test"]) == 1
+    assert words in capsys.readouterr().out
+
+
+UNPRIVILEGED = """
+import os, pwd, sys, tempfile
+sys.path.insert(0, {root!r})
+import run
+if os.getuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+{code}
+"""
+
+
+@pytest.fixture
+def public():
+    """Return a project folder that others can reach."""
+    with tempfile.TemporaryDirectory(prefix="tl-helpers-public-") as folder:
+        os.chmod(folder, 0o755)
+        fill(folder)
+        yield Path(folder)
+        os.chmod(folder, 0o755)
+
+
+def unprivileged(folder, code, **environment):
+    """Run code beside run.py as a user who may not write everywhere, and return the process."""
+    program = UNPRIVILEGED.format(root=str(folder), code=code)
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | environment
+    options = {"capture_output": True, "text": True, "cwd": folder, "env": variables}
+    return subprocess.run([sys.executable, "-B", "-c", program], **options)
+
+
+@POSIX
+@pytest.mark.parametrize("verb", ["test", "lab", "clean", "lock"])
+def test_a_folder_that_one_may_not_change_is_named(public, verb):
+    public.chmod(0o555)
+    done = unprivileged(public, f"sys.exit(run.main([{verb!r}]))")
+    assert f"You may not change {public.resolve()} (it belongs to " in done.stdout
+    assert "copy the whole folder" in done.stdout
+    assert done.stderr == "" and done.returncode == 1
+    assert sorted(os.listdir(public)) == ["pyproject.toml", "requirements.lock.txt", "run.py"]
+
+
+@POSIX
+@pytest.mark.parametrize("name", [".venv", ".uv", "transfer_learning_kit.egg-info"])
+def test_what_was_made_with_sudo_is_named(public, name):
+    public.chmod(0o777)
+    (public / name).mkdir(mode=0o555)
+    done = unprivileged(public, "sys.exit(run.main(['test']))")
+    assert f"You may not change {public.resolve() / name}" in done.stdout
+    assert "sudo chown" in done.stdout
+    assert done.stderr == "" and done.returncode == 1
+
+
+@POSIX
+def test_a_complete_environment_needs_no_permission(public):
+    public.chmod(0o555)
+    code = "run.in_step = lambda: True\nrun.become = lambda command: print(command[-1])\nrun.main(['test', 'word'])"
+    done = unprivileged(public, code)
+    assert done.stdout.splitlines()[-1] == "word"
+    assert done.stderr == ""
+
+
+@POSIX
+def test_a_run_py_that_one_may_only_read_can_still_be_locked(public):
+    public.chmod(0o777)
+    (public / "run.py").chmod(0o444)
+    code = "with run.only_launcher():\n    print(run.try_to_lock(open('run.py')))"
+    assert unprivileged(public, code).stdout == "False\n"
+
+
+@POSIX
+def test_a_home_that_cannot_be_written_to_is_replaced_for_the_time(public):
+    (public / "tmp").mkdir()
+    (public / "tmp").chmod(0o777)
+    public.chmod(0o555)
+    code = "os.execve = lambda path, command, environment: print(os.access(environment['HOME'], os.W_OK)) or sys.exit()"
+    done = unprivileged(public, code + "\nrun.become(['any'])", HOME=str(public), TMPDIR=str(public / "tmp"))
+    assert f"Your home {public} cannot be written to" in done.stdout
+    assert done.stdout.splitlines()[-1] == "True"
+
+
+# --- Names and locales
+
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+MADE_TWICE = """
+import subprocess, sys
+sys.path.insert(0, sys.argv[1])
+import run
+def call(command):
+    steps.append(command)
+    if "venv" in command:
+        return subprocess.call(command + ["--without-pip"], env=run.network_environment())
+    if "uv.txt" in command[-1]:
+        open(run.UV, "w").close()
+    return 0
+steps, run.call, run.become = [], call, lambda command: 0
+first = run.main(["test"]), len(steps)
+print(first, (run.main(["test"]), len(steps)), run.__file__)
+"""
+
+
+def made_twice(folder, **environment):
+    """Make the environment of a folder in a process of its own, twice, and return the last line that it printed."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")} | environment
+    command = [sys.executable, "-B", "-c", MADE_TWICE, os.fsencode(folder)]
+    done = subprocess.run(command, env=variables, capture_output=True)
+    assert done.stderr == b""
+    return done.stdout.splitlines()
+
+
+@POSIX
+def test_a_folder_has_the_same_name_in_every_locale(tmp_path):
+    folder = tmp_path / "größe"
+    folder.mkdir()
+    fill(folder)
+    assert made_twice(folder, **ASCII)[-1].startswith(b"(0, 5) (0, 5)")
+    assert made_twice(folder, LC_ALL="C.UTF-8")[-1].startswith(b"(0, 0) (0, 0)")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file systems elsewhere refuse such names")
+@pytest.mark.parametrize("locale", [ASCII, {"LC_ALL": "C.UTF-8"}], ids=["ascii", "utf-8"])
+def test_a_folder_whose_name_is_not_utf_8_is_refused_with_the_cure(tmp_path, locale):
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/latin\xe9")
+    os.mkdir(folder)
+    fill(folder)
+    lines = made_twice(folder, **locale)
+    assert sum(b"bytes that are not UTF-8: rename" in line for line in lines) == 2
+    assert lines[-1].startswith(b"(1, 0) (1, 0)")
+    assert not os.path.exists(os.path.join(folder, ".venv"))
+
+
+def test_a_name_that_the_terminal_cannot_show_is_escaped(run, monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    run.say("in größe\udce9")
+    assert written.getvalue().splitlines() == [b"in gr\\xf6\\xdfe\\udce9"]
+
+
+@POSIX
+def test_a_linked_checkout_is_the_same_checkout(run, tmp_path, tmp_path_factory):
+    link = tmp_path_factory.mktemp("elsewhere") / "link"
+    link.symlink_to(tmp_path)
+    assert load(link / "run.py").ROOT == run.ROOT
+
+
 def test_a_lock_without_uv_is_said_to_be_damaged(run, tmp_path, steps):
     (tmp_path / "requirements.lock.txt").write_text("numpy==2.4.6\n")
     assert "git checkout requirements.lock.txt" in refusal(run, run.ready)
@@ -337,12 +572,19 @@ def lose_the_base_python(run, tmp_path):
     os.symlink(tmp_path / "uninstalled", run.PYTHON)
 
 
+def let_another_python_take_its_place(run, tmp_path):
+    Path(run.VENV, "pyvenv.cfg").write_text("version = 3.10.4\n")
+    Path(run.STAMP).write_text(run.wanted())
+
+
 def interrupt_the_install(run, tmp_path):
     os.remove(run.STAMP)
 
 
 @POSIX
-@pytest.mark.parametrize("damage", [rename_the_folder, lose_the_base_python, interrupt_the_install])
+@pytest.mark.parametrize(
+    "damage", [rename_the_folder, lose_the_base_python, let_another_python_take_its_place, interrupt_the_install]
+)
 def test_what_cannot_be_trusted_is_made_anew(run, steps, tmp_path, damage):
     run.ready()
     left = Path(run.VENV, "left")
@@ -482,6 +724,102 @@ def test_proxies_and_the_users_own_choices_are_passed_on(run, monkeypatch):
     assert environment["UV_SYSTEM_CERTS"] == "1"
 
 
+NAMED = ["PYTHONHOME", "PYTHONPATH", "PYTHONSAFEPATH", "PIP_TARGET", "PIP_PREFIX", "UV_OVERRIDE", "UV_REQUIRE_HASHES"]
+KEPT = ["PIP_INDEX_URL", "PIP_NO_INDEX", "PIP_FIND_LINKS", "UV_DEFAULT_INDEX", "UV_OFFLINE", "HTTPS_PROXY", "LANG"]
+
+
+def test_what_cannot_be_meant_is_not_passed_on_and_that_is_said(run, monkeypatch, steps, capsys):
+    for name in NAMED + KEPT:
+        monkeypatch.setenv(name, "1")
+    for environment in (run.own_environment(), run.program_environment(), run.network_environment()):
+        assert [name for name in NAMED if name in environment] == []
+        assert [name for name in KEPT if environment[name] != "1"] == []
+    assert run.main(["test"]) == 0
+    said = capsys.readouterr().out
+    assert "Not passed on, so that .venv alone counts: " + ", ".join(NAMED) + "." in said
+    for name in NAMED:
+        monkeypatch.delenv(name)
+    assert run.main(["test"]) == 0
+    assert "Not passed on" not in capsys.readouterr().out
+
+
+def test_a_rubbish_pythonhome_and_a_foreign_module_reach_nobody(run, monkeypatch, tmp_path):
+    (tmp_path / "platform.py").write_text("raise SystemExit('foreign')")
+    monkeypatch.setenv("PYTHONHOME", "/rubbish")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert run.probe([sys.executable])["version"] == sys.version_info[:3]
+    assert run.call([sys.executable, "-P", "-c", "import platform"]) == 0
+
+
+def test_what_steers_pip_and_uv_is_named_when_they_fail(run, monkeypatch, steps):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setattr(run, "call", lambda command: 1)
+    assert "have a say in it: " in refusal(run, run.step, "trying", ["anything"])
+    assert "PIP_NO_INDEX" in refusal(run, run.step, "trying", ["anything"])
+
+
+def test_a_pip_that_installs_elsewhere_is_found_out(run, monkeypatch, steps):
+    os.mkdir(run.VENV)
+    monkeypatch.setattr(run, "call", lambda command: 0)
+    assert "pip put uv elsewhere" in refusal(run, run.install_uv, str(Path(run.VENV, "bin", "python")))
+
+
+def test_modules_are_compiled_when_installed_unless_the_user_says_otherwise(run, monkeypatch, steps, tmp_path):
+    monkeypatch.delenv("UV_COMPILE_BYTECODE", raising=False)
+    assert run.network_environment()["UV_COMPILE_BYTECODE"] == "1"
+    monkeypatch.setenv("UV_COMPILE_BYTECODE", "0")
+    assert run.network_environment()["UV_COMPILE_BYTECODE"] == "0"
+    (tmp_path / "tl_helpers").mkdir()
+    (tmp_path / "tl_helpers" / "module.py").write_text("")
+    run.ready()
+    monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)
+    assert subprocess.run([sys.executable, *steps[-1][1:]], cwd=tmp_path).returncode == 0
+    assert len(glob.glob(str(tmp_path / "tl_helpers" / "__pycache__" / "module.*.pyc"))) == 1
+
+
+# --- Root and containers
+
+
+@pytest.mark.parametrize(
+    ("user", "container", "arguments", "words", "said"),
+    [
+        (1000, False, [], [], ""),
+        (1000, True, [], [], "run.py lab --ip=0.0.0.0\n"),
+        (1000, True, ["--ip=0.0.0.0"], [], ""),
+        (0, True, [], ["--ip=localhost", "--allow-root"], "run.py lab --ip=0.0.0.0 --allow-root\n"),
+        (0, True, ["--ip=127.0.0.1"], ["--ip=localhost", "--allow-root"], "publish port 8888"),
+        (0, True, ["--allow-root"], [], "publish port 8888"),
+        (0, True, ["--ServerApp.ip=0.0.0.0"], [], "add --allow-root to this command"),
+        (0, True, ["--ip", "*", "--allow-root"], [], ""),
+        (0, False, [], [], "add --allow-root to this command"),
+        (0, False, ["--ServerApp.allow_root=True"], [], ""),
+    ],
+)
+def test_root_and_containers(run, monkeypatch, steps, capsys, user, container, arguments, words, said):
+    run.ready()
+    monkeypatch.setattr(run.os, "geteuid", lambda: user, raising=False)
+    monkeypatch.setattr(run, "in_container", lambda: container)
+    capsys.readouterr()
+    assert run.main(["lab", *arguments]) == 0
+    assert steps[-1] == [run.PYTHON, *run.PROGRAMS["lab"], *words, *arguments]
+    output = capsys.readouterr().out
+    assert said in output and (said or output == "")
+
+
+def test_how_a_container_is_known(run, monkeypatch):
+    monkeypatch.delenv("container", raising=False)
+    there = []
+    monkeypatch.setattr(run.os.path, "exists", lambda path: path in there)
+    assert not run.in_container()
+    there.append("/.dockerenv")
+    assert run.in_container()
+    there[:] = ["/run/.containerenv"]
+    assert run.in_container()
+    there.clear()
+    monkeypatch.setenv("container", "lxc")
+    assert run.in_container()
+
+
 # --- The other verbs
 
 
@@ -513,6 +851,29 @@ def test_clean_removes_what_was_made_and_nothing_else(run, steps, tmp_path, caps
     assert (tmp_path / "run.py").read_bytes() == (ROOT / "run.py").read_bytes()
 
 
+def test_an_interrupted_clean_leaves_plain_rubbish(run, monkeypatch, tmp_path):
+    (tmp_path / ".uv" / "cache").mkdir(parents=True)
+    whole = shutil.rmtree
+
+    def interrupt(path, **options):
+        if os.path.exists(path):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(run.shutil, "rmtree", interrupt)
+    assert run.main(["clean"]) == 130
+    assert not os.path.exists(run.UV_HOME) and os.path.exists(run.DISCARDED)
+    monkeypatch.setattr(run.shutil, "rmtree", whole)
+    assert run.main(["clean"]) == 0
+    assert not os.path.exists(run.DISCARDED)
+
+
+def test_clean_says_what_it_could_not_remove(run, monkeypatch, tmp_path, capsys):
+    (tmp_path / ".pytest_cache").mkdir()
+    monkeypatch.setattr(run.shutil, "rmtree", lambda path, **options: None)
+    assert run.main(["clean"]) == 1
+    assert f"You may not change {tmp_path / '.pytest_cache'}" in capsys.readouterr().out
+
+
 def test_lock_compiles_everything_for_every_platform_without_addresses(run, steps):
     assert run.main(["lock", "--upgrade"]) == 0
     command = steps[-1]
@@ -537,3 +898,36 @@ def test_doctor_fails_with_the_data(run, steps, monkeypatch):
     run.ready()
     monkeypatch.setattr(run, "call", lambda command: 1)
     assert run.main(["doctor"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "cure"),
+    [
+        ({"version": (3, 6, 15)}, "Install 3.12 from https://www.python.org/downloads/"),
+        ({"version": (3, 10, 13)}, "Install 3.12 from https://www.python.org/downloads/"),
+        ({"bits": 32}, "TensorFlow has no package for this machine"),
+        ({"musl": True}, "TensorFlow has no package for this machine"),
+        ({"venv": False}, "sudo apt install python3.12-venv"),
+        (None, "Install 3.12 from https://www.python.org/downloads/"),
+    ],
+)
+def test_doctor_names_the_cure_where_no_python_fits(run, monkeypatch, capsys, change, cure):
+    pythons(run, monkeypatch, **({} if change is None else {"own": GOOD | change}))
+    monkeypatch.setattr(run.sys, "stdin", Terminal())
+    monkeypatch.setattr("builtins.input", lambda prompt: pytest.fail("doctor asked"))
+    assert run.main(["doctor"]) == 1
+    output = capsys.readouterr().out
+    assert "FAIL  Python" in output
+    assert cure in output
+
+
+def test_doctor_looks_at_the_python_that_will_be_used(run, monkeypatch, capsys):
+    monkeypatch.setattr(run, "probe", lambda command: OLD if command == [sys.executable] else GOOD)
+    assert run.main(["doctor"]) == 1
+    assert "OK    Python 3.12.1" in capsys.readouterr().out
+
+
+def test_doctor_says_what_to_do_about_the_disk(run, monkeypatch, capsys):
+    monkeypatch.setattr(run.shutil, "disk_usage", lambda path: namedtuple("usage", "free")(free=1e9))
+    assert run.main(["doctor"]) == 1
+    assert "FAIL  disk: 1.0 GB free, 3.0 GB needed; free some" in capsys.readouterr().out
