@@ -155,6 +155,8 @@ def advice(error):
     """Return what an OSError means for the set-up and what to do about it."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "The disk or your share of it is full ({}). Free some and run the same command again.".format(error)
+    if error.filename in (PYTHON, UV):
+        return "A program of .venv cannot be started: is this disk mounted noexec? Move the folder. ({})".format(error)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "{} ({})".format(not_yours(error.filename or ROOT), error)
     return str(error)

@@ -375,6 +375,16 @@ def test_what_the_system_refuses_has_a_cause_and_a_cure(run, monkeypatch, capsys
     assert words in capsys.readouterr().out
 
 
+@POSIX
+def test_programs_that_may_not_be_started_are_no_question_of_ownership(run, steps, monkeypatch, capsys):
+    pretended, real = run.call, load(run.__file__).call
+    monkeypatch.setattr(run, "call", lambda command: (real if command[0] == run.UV else pretended)(command))
+    assert run.main(["test"]) == 1  # the uv that was pretended is an empty file that nobody may execute
+    output = capsys.readouterr().out
+    assert "cannot be started: is this disk mounted noexec?" in output
+    assert "chown" not in output
+
+
 UNPRIVILEGED = """
 import os, pwd, sys, tempfile
 sys.path.insert(0, {root!r})
