@@ -56,7 +56,7 @@ class LabelEfficiency(NamedTuple):
 
 
 def label_efficiency(
-    function, data, arms, budgets, seeds, *, path, n_jobs=1, client=None, score="score", confidence=0.95, **fixed
+    function, data, arms, budgets, seeds, *, path, n_jobs=None, client=None, score="score", confidence=0.95, **fixed
 ):
     """Measure a score against the number of labels: ``function(arm=…, data=…, seed=…, **fixed)`` on nested samples.
 

@@ -37,6 +37,7 @@ _CLASS_BOOKKEEPING = {
     "__firstlineno__",
     "__module__",
     "__qualname__",
+    "__slotnames__",  # pickle leaves it on a class of whose objects one was pickled
     "__static_attributes__",
     "__weakref__",
     "_abc_impl",

@@ -16,11 +16,12 @@ import numbers
 import warnings
 from dataclasses import dataclass
 
+from tl_helpers.clients import connect, warn_of_joblib_backend
 from tl_helpers.fingerprint import fingerprint, qualified_name
 from tl_helpers.progress import progress_bar
 from tl_helpers.run_log import SYNC_SECONDS, LogLost, Memory, RunLog
 from tl_helpers.runs import AXES, MEASURED, pack, plain_value, revive, task_key
-from tl_helpers.workers import Client, Workers, interrupts_held
+from tl_helpers.workers import Workers, interrupts_held
 
 # When nothing has succeeded and so many runs have failed, the rest would fail as well.
 HOPELESS = 5
@@ -66,7 +67,7 @@ class GridError(RuntimeError):
         return type(self), (self.args[0], self.failures, self.finished)
 
 
-def run_grid(function, arms, budgets, seeds, *, path, n_jobs=1, client=None, **fixed):
+def run_grid(function, arms, budgets, seeds, *, path, n_jobs=None, client=None, **fixed):
     """Run ``function(arm=…, budget=…, seed=…, **fixed)`` for every combination, and never the same run twice.
 
     Parameters
@@ -135,7 +136,7 @@ def run_grid(function, arms, budgets, seeds, *, path, n_jobs=1, client=None, **f
     3  transfer      10     11
     """
     grid = _Grid(function, arms, budgets, seeds, fixed)
-    n_jobs = _count_jobs(n_jobs)
+    n_jobs = _count_jobs(n_jobs, client)
     log = Memory() if path is None else RunLog(path, grid.name, grid.spec)
     try:
         with log, contextlib.ExitStack() as stack:
@@ -144,8 +145,9 @@ def run_grid(function, arms, budgets, seeds, *, path, n_jobs=1, client=None, **f
             if tasks:
                 log.require_writable(len(tasks), len(grid.tasks))
                 if client is not None:
-                    workers = Client(client, grid.payload, n_jobs)
+                    workers = connect(client, grid.payload, n_jobs)
                 else:
+                    warn_of_joblib_backend()
                     workers = Workers(grid.payload, min(n_jobs, len(tasks)))
                 _run_all(grid, tasks, stack.enter_context(workers), log)
     except LogLost as lost:
@@ -173,12 +175,17 @@ def _axis(name, values):
     return values
 
 
-def _count_jobs(n_jobs):
+def _count_jobs(n_jobs, client):
+    """Return how many runs may be on their way at once; None for as many as the client has workers."""
     import joblib
 
+    if n_jobs is None:
+        return 1 if client is None else None
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, numbers.Integral) or (n_jobs < 1 and n_jobs != -1):
         raise ValueError(f"n_jobs must be 1 or more, or -1 for one per processor, not {n_jobs!r}.")
-    return joblib.cpu_count() if n_jobs == -1 else int(n_jobs)
+    if n_jobs == -1:
+        return joblib.cpu_count() if client is None else None
+    return int(n_jobs)
 
 
 class _Grid:
@@ -228,10 +235,14 @@ def _run_all(grid, tasks, workers, log):
         workers.submit(task)
         return 1
 
+    def submit_more():
+        # Workers of a client come and go, and none are left when it is lost, so we ask every time.
+        return sum(submit_next() for _ in range(workers.count - on_their_way))
+
     done = len(grid.tasks) - len(tasks)
     with progress_bar(len(grid.tasks), grid.name.rpartition(".")[2], "run", initial=done, smoothing=0) as bar:
         try:
-            on_their_way += sum(submit_next() for _ in range(workers.count))
+            on_their_way += submit_more()
             while on_their_way:
                 # What has arrived is kept before Ctrl-C is heard. The wait has an end, so that it is heard soon.
                 with interrupts_held():
@@ -245,7 +256,8 @@ def _run_all(grid, tasks, workers, log):
                             bar.set_postfix(failed=len(failures))
                         bar.update()
                     log.sync()
-                on_their_way += sum(submit_next() - 1 for _ in arrived)
+                on_their_way -= len(arrived)
+                on_their_way += submit_more()
         except KeyboardInterrupt as stop:
             left = len(tasks) - log.added
             stop.add_note(
@@ -261,7 +273,9 @@ def _failure_message(grid, tasks, log, failures):
     finished = len(grid.tasks) - len(tasks) + log.added
     lines = [f"{len(failures)} of {len(grid.tasks)} runs of {grid.name} failed."]
     if len(failures) + log.added < len(tasks):
-        lines.append(f"None of the first {len(failures)} succeeded, so the other runs were not tried.")
+        hopeless = len(failures) >= HOPELESS and not log.added
+        reason = f"None of the first {len(failures)} succeeded, so the" if hopeless else "The"
+        lines.append(f"{reason} other runs were not tried.")
     if log.path:
         lines.append(f"The {finished} finished runs are kept in {log.path}; the same call does the others again.")
     return "\n".join([*lines, *_named(failures)])

@@ -82,13 +82,28 @@ def pack(thing):
     return bytes(dumps(thing))
 
 
-def _unpack(content):
+def unpack(content):
+    """Turn the bytes from :func:`pack` into the thing again.
+
+    Parameters
+    ----------
+    content : bytes
+
+    Returns
+    -------
+    object
+
+    Raises
+    ------
+    ImportError
+        If a module that it needs is not there.
+    """
     from joblib.externals.loky.backend.reduction import loads
 
     return loads(content)
 
 
-_unpack_once = functools.lru_cache(maxsize=1)(_unpack)
+unpack_once = functools.lru_cache(maxsize=1)(unpack)
 
 
 def execute(payload, arm, budget, seed):
@@ -108,7 +123,7 @@ def execute(payload, arm, budget, seed):
         What the log shall hold of the run; or why it failed, from :func:`portable`.
     """
     try:
-        function, fixed = _unpack_once(payload)
+        function, fixed = unpack_once(payload)
         seconds, cpu_seconds = time.perf_counter(), time.process_time()
         rows = _rows(function(arm=arm, budget=budget, seed=seed, **fixed))
         seconds, cpu_seconds = time.perf_counter() - seconds, time.process_time() - cpu_seconds
@@ -160,7 +175,7 @@ def portable(error):
     text = "".join(traceback.format_exception(error))
     try:
         pickled = pack(error.with_traceback(None))
-        _unpack(pickled)
+        unpack(pickled)
     except Exception:
         pickled = None
     return pickled, f"{type(error).__name__}: {error}", text
@@ -182,6 +197,6 @@ def revive(pickled, message, text):
     error = RuntimeError(message)
     if pickled is not None:
         with contextlib.suppress(Exception):  # its type may be at home in the worker only
-            error = _unpack(pickled)
+            error = unpack(pickled)
     error.add_note(f"In the worker process:\n{text}")
     return error

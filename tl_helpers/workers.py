@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import gc
 import os
-import queue
 import signal
 import sys
 import threading
@@ -39,7 +38,7 @@ def _serve(connection, parent):
         payload = connection.recv_bytes()
         while True:
             task = connection.recv()
-            connection.send((*execute(payload, *task), _tidy()))
+            connection.send((*execute(payload, *task), tidy()))
 
 
 def _end_with_parent(parent):
@@ -54,8 +53,14 @@ def _end_with_parent(parent):
     os._exit(1)
 
 
-def _tidy():
-    """Drop what a run has left behind, so that the next one does not depend on it; return the resident bytes."""
+def tidy():
+    """Drop what a run has left behind, so that the next one does not depend on it.
+
+    Returns
+    -------
+    int
+        The process's resident memory in bytes, or 0 where it cannot be told.
+    """
     if "keras" in sys.modules:
         sys.modules["keras"].utils.clear_session()
         gc.collect()
@@ -244,48 +249,3 @@ class WorkerCrash(RuntimeError):
 
     def __reduce__(self):
         return type(self), (self.exit_code,)
-
-
-class Client:
-    """Workers that somebody else runs.
-
-    Parameters
-    ----------
-    client : object
-        See :func:`tl_helpers.grid.run_grid`.
-    payload : bytes
-        What they run, from :func:`tl_helpers.runs.pack`.
-    count : int
-        How many runs are on their way at once.
-    """
-
-    def __init__(self, client, payload, count):
-        self.client, self.count = client, count
-        # Send a large payload once, where the client knows how.
-        self.payload = client.scatter(payload, broadcast=True) if hasattr(client, "scatter") else payload
-        self.busy, self.done = {}, queue.SimpleQueue()
-
-    def __enter__(self):
-        return self
-
-    def submit(self, task):
-        """Give a task (arm, budget, seed) to the client."""
-        future = self.client.submit(execute, self.payload, *task)
-        self.busy[future] = task
-        future.add_done_callback(self.done.put)
-
-    def wait(self, seconds):
-        """Return (task, outcome, content) of what has finished, after at most so many seconds."""
-        try:
-            future = self.done.get(timeout=seconds)
-        except queue.Empty:
-            return []
-        task = self.busy.pop(future)
-        try:
-            return [(task, *future.result())]
-        except Exception as error:  # the client's own: a lost worker, a payload it cannot send
-            return [(task, "failed", portable(error))]
-
-    def __exit__(self, *problem):
-        for future in self.busy:
-            future.cancel()
