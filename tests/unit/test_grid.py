@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tl_helpers import files, grid, run_log, runs, workers
+from tl_helpers import clients, files, grid, run_log, runs, workers
 from tl_helpers.grid import GridError, run_grid
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs signals")
@@ -723,7 +723,7 @@ def ctrl_c():
 
 @pytest.mark.parametrize("where", ["before the line", "after the line", "while receiving"])
 def test_what_has_arrived_is_kept_and_counted_before_ctrl_c_is_heard(where, path, client, ctrl_c, monkeypatch):
-    append, wait = run_log.RunLog._append, workers.Client.wait
+    append, wait = run_log.RunLog._append, clients.Client.wait
 
     def pressing_append(log, record):
         pressed = record.get("seed") == 1
@@ -741,7 +741,7 @@ def test_what_has_arrived_is_kept_and_counted_before_ctrl_c_is_heard(where, path
 
     with monkeypatch.context() as patch:
         patch.setattr(run_log.RunLog, "_append", pressing_append)
-        patch.setattr(workers.Client, "wait", pressing_wait)
+        patch.setattr(clients.Client, "wait", pressing_wait)
         with pytest.raises(KeyboardInterrupt) as caught:
             run_grid(study, ["a"], [1], range(5), path=path, client=client)
     assert "2 of 5 runs are finished" in caught.value.__notes__[0]
