@@ -27,6 +27,7 @@ _THREADS = (
     "{} Runs of one process share seeds and TensorFlow's state, so they are done one after the other: use processes "
     "with one thread each, such as LocalCluster(threads_per_worker=1) or a ProcessPoolExecutor."
 )
+_LOST = "the connection to the cluster's scheduler was lost"
 _LONELY = "The cluster has no workers. The runs wait for new ones; Ctrl-C ends the waiting and keeps what is finished."
 
 
@@ -57,7 +58,7 @@ def connect(client, payload, count):
     if len(payload) > LARGE_PAYLOAD:
         warnings.warn(
             f"The function and its fixed arguments take {len(payload) / 2**20:.0f} MiB, sent with every run. "
-            "Pass a function that loads the data there instead, such as functools.partial(load_emoji, 'noto', 'train').",
+            "Pass a function that loads the data there, such as functools.partial(load_emoji, 'noto', 'train').",
             stacklevel=3,
         )
     kind = DaskClient if type(client).__module__.partition(".")[0] == "distributed" else Client
@@ -131,7 +132,7 @@ class Client:
         try:
             outcome, content = self._result(future)
         except (BrokenExecutor, CancelledError) as error:
-            return self._lose_all(f"{_said(error)}; this run was on its way then")
+            return self._lose_all(f"{self._reason(error)}; this run was on its way then")
         except _NotYet:
             future.add_done_callback(self.done.put)
             return []
@@ -141,6 +142,9 @@ class Client:
 
     def _result(self, future):
         return future.result()
+
+    def _reason(self, error):
+        return _said(error)
 
     def _finish(self, future, outcome, content):
         if outcome == "finished" and (problem := _other_data(content["data"])):
@@ -200,11 +204,14 @@ class DaskClient(Client):
 
     def wait(self, seconds):
         if self._is_lost():
-            return self._lose_all("the connection to the cluster's scheduler was lost; this run was on its way then")
+            return self._lose_all(f"{_LOST}; this run was on its way then")
         return super().wait(seconds)
 
     def _is_lost(self):
         return self.client.status != "running"
+
+    def _reason(self, error):
+        return _LOST if self._is_lost() else _said(error)
 
     def _result(self, future):
         # With an end, because the result itself may be lost with its worker, which costs another run.

@@ -83,13 +83,13 @@ def run_grid(function, arms, budgets, seeds, *, path, n_jobs=None, client=None, 
         provided that the function and the fixed arguments (``spec``) and the shipped data that were read are still the
         same. Every line carries a checksum. A log that cannot be written is read, where nothing is left to do. ``~``
         stands for the home folder. None keeps the results in memory only.
-    n_jobs : int
-        How many worker processes; −1 for one per processor. With `client`, how many runs are on their way at once.
+    n_jobs : int, optional
+        How many worker processes; −1 for one per processor, one if not given. With `client`, how many runs are on their
+        way at once; −1 or not given for as many as it has threads, also when it grows.
     client : optional
         Where to run instead: an object whose ``submit(function, *arguments)`` returns a future with
         ``add_done_callback`` and ``result``, such as a ``dask.distributed.Client`` or an executor of
-        ``concurrent.futures``. Its workers need the kit and one TensorFlow thread each
-        (`tl_helpers.workers.WORKER_ENVIRONMENT`).
+        ``concurrent.futures``. Its workers need the kit; see the notes.
     **fixed
         Further keyword arguments of `function`, the same for every run.
 
@@ -104,8 +104,9 @@ def run_grid(function, arms, budgets, seeds, *, path, n_jobs=None, client=None, 
     ------
     GridError
         At the end, if runs failed; it names them. Finished runs are kept, and the same call repeats the failed ones
-        only. If the first five runs fail and none succeeds, the rest is not tried. At once, if the log is deleted,
-        replaced or cut meanwhile: what is finished is then written to a new log beside it, which the error names.
+        only. If the first five runs fail and none succeeds, the rest is not tried; nor is it after a worker of a client
+        has refused a run, or when the client's scheduler or pool is lost. At once, if the log is deleted, replaced or
+        cut meanwhile: what is finished is then written to a new log beside it, which the error names.
     ValueError
         If a list is empty or holds a value twice, or if `path` is a file of another kind or damaged; the error names
         the line.
@@ -123,6 +124,25 @@ def run_grid(function, arms, budgets, seeds, *, path, n_jobs=None, client=None, 
     -----
     What the hash knows of a function is told at :func:`tl_helpers.fingerprint.fingerprint`. It does not know what a
     function imports of the user's modules inside itself: import it at the top, or choose another path after a change.
+
+    A row from a client's worker counts only if the worker has the same kit, the same versions of the packages, the same
+    function and modules of the user that it uses, and the same data. Before TensorFlow is imported, the worker gets
+    `tl_helpers.workers.WORKER_ENVIRONMENT`; where it has been imported with other settings, a run that computes with it
+    is refused. The processor may be another one and change last digits; each run's is noted. Runs that share a process
+    are done one after the other, so give workers one thread each. On one machine::
+
+        LocalCluster(threads_per_worker=1, env=WORKER_ENVIRONMENT)
+
+    and on a cluster with a queue, by dask-jobqueue::
+
+        exports = [f"export {name}={value}" for name, value in WORKER_ENVIRONMENT.items()]
+        cluster = SLURMCluster(cores=1, processes=1, memory="4GB", job_script_prologue=exports)
+        cluster.scale(20)
+        run_grid(…, client=Client(cluster))
+
+    Runs of workers that end are given to others. A run that ends every worker is given up after four of them; with
+    ``dask.config.set({"distributed.scheduler.allowed-failures": 0})`` before the cluster is made, after the first.
+    Load data and backbones in functions that remember them (``functools.lru_cache`` in a module): once per worker.
 
     Examples
     --------

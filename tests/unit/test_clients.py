@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -25,7 +26,7 @@ from tl_helpers.workers import WORKER_ENVIRONMENT
 pytestmark = pytest.mark.loopback
 posix = pytest.mark.skipif(os.name != "posix", reason="needs signals")
 KILLS = int(os.environ.get("TL_HELPERS_KILLS", 5))
-ENOUGH = 40  # seconds after which what we wait for will not happen
+ENOUGH = 600  # seconds after which what we wait for will not happen
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def start_worker(client, *options, before="", **environment):
     command = [sys.executable, "-c", f"{before}\n{DASK_WORKER}", client.scheduler.address, "--no-dashboard"]
     command += [*(options or ["--no-nanny", "--nthreads", "1"]), "--host", "127.0.0.1"]
     kept = {name: value for name, value in os.environ.items() if name not in WORKER_ENVIRONMENT}
-    return subprocess.Popen(command, env=kept | environment, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(command, env=kept | environment, cwd=tempfile.gettempdir(), stderr=subprocess.DEVNULL)
 
 
 def end(process):
@@ -237,7 +238,9 @@ def test_a_lost_scheduler_is_said_at_once_and_what_is_finished_is_kept(tmp_path,
         client = Client(scheduler_file=str(address), timeout=10 * ENOUGH)  # for so long it would try to connect again
         with (
             worker(client, "--no-nanny", "--nthreads", "1") as left,
-            in_background(by_value(held), ["a"], [1], range(5), path=path, client=client, **holding.arguments()) as grid,
+            in_background(
+                by_value(held), ["a"], [1], range(5), path=path, client=client, **holding.arguments()
+            ) as grid,
         ):
             holding.allow(2)
             wait_until(lambda: (2 in dict(holding.begun()) and len(rows(path)) == 2) or grid.done())
@@ -245,7 +248,8 @@ def test_a_lost_scheduler_is_said_at_once_and_what_is_finished_is_kept(tmp_path,
             with pytest.raises(GridError, match="connection to the cluster's scheduler was lost") as caught:
                 grid.result(ENOUGH)
             left.kill()
-        client.close(timeout=0)
+        with contextlib.suppress(TimeoutError):
+            client.close(timeout=1)
     finally:
         scheduler.kill()
         scheduler.wait()
@@ -253,3 +257,267 @@ def test_a_lost_scheduler_is_said_at_once_and_what_is_finished_is_kept(tmp_path,
     assert "The other runs were not tried" in str(caught.value) and str(path) in str(caught.value)
     assert rows(path) == [0, 1]
     assert caught.value.finished["seed"].tolist() == [0, 1]
+
+
+@posix
+def test_ctrl_c_takes_back_what_is_on_its_way_and_keeps_the_log(tmp_path, holding, scheduler, client):
+    path = tmp_path / "log.jsonl"
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def press():
+        wait_until(lambda: 2 in dict(holding.begun()) and len(rows(path)) == 2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    try:
+        with worker(client), ThreadPoolExecutor(1) as pool:
+            holding.allow(2)
+            pressed = pool.submit(press)
+            with pytest.raises(KeyboardInterrupt) as caught:
+                run_grid(
+                    by_value(held), ["a"], [1], range(5), path=path, client=client, n_jobs=3, **holding.arguments()
+                )
+            pressed.result()
+            wait_until(lambda: not scheduler.scheduler.tasks)
+            holding.allow(5)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "2 of 5 runs are finished" in caught.value.__notes__[0]
+    assert rows(path) == [0, 1] and {seed for seed, _ in holding.begun()} == {0, 1, 2}
+
+
+def crashes(arm, budget, seed):
+    if seed == 2:
+        import os
+
+        os._exit(1)
+    return {"score": seed}
+
+
+def test_a_pool_that_breaks_keeps_what_is_finished_and_names_what_was_on_its_way(tmp_path):
+    path = tmp_path / "log.jsonl"
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        with pytest.raises(GridError, match="The 2 finished runs are kept") as caught:
+            run_grid(by_value(crashes), ["a"], [1], range(5), path=path, client=pool)
+    (failure,) = caught.value.failures
+    assert failure.seed == 2 and "BrokenProcessPool" in failure.message and "was on its way" in failure.message
+    assert rows(path) == [0, 1] and "The other runs were not tried" in str(caught.value)
+
+
+# ---------------------------------------------------------------- workers that are not like ours
+
+
+@pytest.fixture
+def kit(tmp_path):
+    """A copy of the kit, for a worker to have."""
+    shutil.copytree(Path(tl_helpers.__file__).parent, tmp_path / "kit" / "tl_helpers")
+    return tmp_path / "kit"
+
+
+def path_with(*folders):
+    return os.pathsep.join([*map(str, folders), os.environ.get("PYTHONPATH", "")])
+
+
+def test_a_worker_with_other_kit_code_is_refused(client, kit, tmp_path):
+    path, module = tmp_path / "log.jsonl", kit / "tl_helpers" / "emoji.py"
+    module.write_text("")
+    with worker(client, PYTHONPATH=path_with(kit)), pytest.raises(GridError) as caught:
+        run_grid(by_value(score), ["a"], [1], range(9), path=path, client=client)
+    assert "has another version of the kit in" in str(caught.value) and str(kit) in str(caught.value)
+    assert len(caught.value.failures) == 1 and rows(path) == []
+    module.unlink()
+    with worker(client, PYTHONPATH=path_with(kit)):
+        assert len(run_grid(by_value(score), ["a"], [1], range(9), path=path, client=client)) == 9
+
+
+def test_a_worker_without_the_kit_is_refused_in_a_sentence(client):
+    missing = "import sys; sys.modules['tl_helpers'] = None"
+    with worker(client, before=missing), pytest.raises(GridError, match="a worker cannot load the kit"):
+        run_grid(by_value(score), ["a"], [1], range(9), path=None, client=client)
+
+
+def test_a_worker_with_another_version_of_the_users_module_is_refused(client, tmp_path, monkeypatch):
+    for side, gain in (("here", 2), ("there", 3)):
+        (tmp_path / side).mkdir()
+        text = f"def study(arm, budget, seed):\n    return {{'score': {gain} * seed}}\n"
+        (tmp_path / side / "users_study.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path / "here")
+    import users_study
+
+    with worker(client, PYTHONPATH=path_with(tmp_path / "there")):
+        with pytest.raises(GridError, match="has another version of the function or of a module"):
+            run_grid(users_study.study, ["a"], [1], range(9), path=None, client=client)
+    with worker(client), pytest.raises(GridError, match=r"cannot unpack the function .*users_study"):
+        run_grid(users_study.study, ["a"], [1], range(9), path=None, client=client)
+    with worker(client, PYTHONPATH=path_with(tmp_path / "here")):
+        frame = run_grid(users_study.study, ["a"], [1], range(3), path=None, client=client)
+    assert frame["score"].tolist() == [0, 2, 4]
+    del sys.modules["users_study"]
+
+
+def reads(arm, budget, seed):
+    from tl_helpers.files import read_verified
+
+    return {"score": float(read_verified("used"))}
+
+
+def test_a_worker_with_other_data_is_refused(client, tmp_path, monkeypatch):
+    import hashlib
+
+    for side, content in (("here", b"1"), ("there", b"2")):
+        (tmp_path / side).mkdir()
+        (tmp_path / side / "used").write_bytes(content)
+        (tmp_path / side / "SHA256SUMS").write_text(f"{hashlib.sha256(content).hexdigest()}  used\n")
+    monkeypatch.setenv(files.ENVIRONMENT_VARIABLE, str(tmp_path / "here"))
+    path = tmp_path / "log.jsonl"
+    with worker(client, TL_HELPERS_DATA=str(tmp_path / "there")):
+        with pytest.raises(GridError, match="the worker's data are not those that lie here: used"):
+            run_grid(by_value(reads), ["a"], [1], range(9), path=path, client=client)
+        assert not rows(path)
+    with worker(client, TL_HELPERS_DATA=str(tmp_path / "here")):
+        assert run_grid(by_value(reads), ["a"], [1], [0, 1], path=path, client=client)["score"].tolist() == [1, 1]
+
+
+def computes(arm, budget, seed, tensors):
+    import os
+
+    if tensors:
+        import tensorflow as tf
+
+        tf.constant(1.0)
+    return {"score": seed, "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "unset")}
+
+
+def test_tensorflow_computes_with_one_thread_or_not_at_all(client):
+    def run(tensors):
+        return run_grid(by_value(computes), ["a"], [1], [0, 1], path=None, client=client, tensors=tensors)
+
+    with worker(client):
+        assert run(False)["threads"].tolist() == ["1", "1"]
+        assert run(True)["threads"].tolist() == ["1", "1"]  # the run itself imports it
+    with worker(client, before="import tensorflow"):
+        assert run(False)["threads"].tolist() == ["unset", "unset"]
+        with pytest.raises(
+            GridError, match=r"imported with other settings \(TF_NUM_INTRAOP_THREADS is not set instead"
+        ):
+            run(True)
+
+
+# ---------------------------------------------------------------- how many at once
+
+
+def meets(arm, budget, seed, folder, parties):
+    import os
+    import time
+    from pathlib import Path
+
+    (Path(folder) / str(os.getpid())).touch()
+    end = time.monotonic() + 300
+    while len(os.listdir(folder)) < parties:
+        assert time.monotonic() < end, "the others never came"
+        time.sleep(0.01)
+    return {"score": seed}
+
+
+def test_as_many_runs_are_on_their_way_as_the_cluster_has_threads_also_when_it_grows(client, tmp_path):
+    meeting = tmp_path / "meeting"
+    meeting.mkdir()
+    with worker(client):
+        options = {"path": None, "client": client, "folder": str(meeting), "parties": 2}
+        with in_background(by_value(meets), ["a"], [1], range(4), **options) as running:
+            wait_until(lambda: os.listdir(meeting))
+            second = start_worker(client)
+            try:
+                assert running.result(ENOUGH)["score"].tolist() == [0, 1, 2, 3]
+            finally:
+                end(second)
+
+
+def alone(arm, budget, seed, folder):
+    import os
+    import time
+
+    os.mkdir(os.path.join(folder, "here"))  # fails where another one is
+    time.sleep(0.02)
+    os.rmdir(os.path.join(folder, "here"))
+    return {"score": seed}
+
+
+def test_runs_in_threads_of_one_process_are_done_one_after_the_other_with_a_warning(client, tmp_path):
+    def run(client):
+        return run_grid(by_value(alone), ["a"], [1], range(12), path=None, client=client, folder=str(tmp_path))
+
+    with worker(client, "--no-nanny", "--nthreads", "4"), pytest.warns(UserWarning, match="up to 4 threads each"):
+        assert len(run(client)) == 12
+    with ThreadPoolExecutor(4) as pool, pytest.warns(UserWarning, match="This executor has 4 threads"):
+        assert len(run(pool)) == 12
+
+
+# ---------------------------------------------------------------- what is refused and said, in this process
+
+
+class Inline:
+    def submit(self, function, order, *task):
+        future = Future()
+        future.set_result(function(order, *task))
+        return future
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("_versions", lambda: {"python": "3.11", "numpy": "1.0"}, "has numpy 1.0 instead of"),
+        ("_kit_digest_at_first", lambda: "another", "has changed since .* imported it. Restart the workers"),
+    ],
+)
+def test_what_a_worker_does_not_share_is_named(name, value, message, monkeypatch):
+    class Elsewhere(Inline):
+        def submit(self, *call):
+            with monkeypatch.context() as patch:
+                patch.setattr(remote, name, value)
+                return super().submit(*call)
+
+    with pytest.raises(GridError, match=message):
+        run_grid(score, ["a"], [1], range(9), path=None, client=Elsewhere())
+
+
+def test_a_package_of_the_workers_counts_only_where_it_is_here_or_in_use(monkeypatch):
+    asked = remote._versions()
+    monkeypatch.setattr(remote, "_versions", lambda: asked | {"unheard_of": "2"})
+    remote._agree_on_versions(asked)
+    monkeypatch.setitem(sys.modules, "unheard_of", sys)
+    with pytest.raises(remote.Refusal, match="unheard_of 2 instead of none"):
+        remote._agree_on_versions(asked)
+
+
+def test_large_fixed_arguments_are_said_to_be_slow():
+    def study(arm, budget, seed, data):
+        return {"score": len(data)}
+
+    with pytest.warns(UserWarning, match="take 11 MiB, sent with every run"):
+        run_grid(study, ["a"], [1], [0], path=None, client=Inline(), data=np.zeros(11 * 2**20, "uint8"))
+
+
+def test_a_backend_of_joblib_that_a_grid_does_not_use_is_said(client):
+    import joblib
+
+    with (
+        joblib.parallel_config(backend="dask"),
+        pytest.warns(UserWarning, match="DaskDistributedBackend.*pass client="),
+    ):
+        run_grid(score, ["a"], [1], [0], path=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run_grid(score, ["a"], [1], [0], path=None)
+
+
+def test_an_object_of_the_users_is_known_again_after_it_was_sent():
+    from tl_helpers.fingerprint import fingerprint
+    from tl_helpers.runs import pack
+
+    class Helper:
+        gain = 3
+
+    helper = Helper()
+    before = fingerprint(helper)
+    pack(helper)
+    assert fingerprint(helper) == before
