@@ -12,9 +12,9 @@ import sys
 import threading
 from pathlib import Path
 
-from tl_helpers.fingerprint import LENGTH, fingerprint, qualified_name
+from tl_helpers.fingerprint import LENGTH
 from tl_helpers.provenance import environment
-from tl_helpers.runs import execute, portable, unpack, unpack_once
+from tl_helpers.runs import execute, identity, portable, unpack, unpack_once
 from tl_helpers.workers import WORKER_ENVIRONMENT, tidy
 
 # What TensorFlow and Keras read from the environment that changes a result, and what stands for "not set".
@@ -31,24 +31,6 @@ _one_at_a_time = threading.RLock()
 
 class Refusal(RuntimeError):
     """A worker could not promise the row that this machine would have made."""
-
-
-def identity(function, fixed):
-    """Return the hash of what a run depends on besides the data.
-
-    Parameters
-    ----------
-    function : callable
-    fixed : dict
-        Its fixed arguments.
-
-    Returns
-    -------
-    str
-    """
-    return fingerprint(
-        qualified_name(function), function, sorted((name, fingerprint(value)) for name, value in fixed.items())
-    )
 
 
 def make_order(payload):

@@ -13,7 +13,7 @@ import traceback
 import numpy as np
 
 from tl_helpers.files import files_read
-from tl_helpers.fingerprint import LENGTH
+from tl_helpers.fingerprint import LENGTH, fingerprint, qualified_name
 from tl_helpers.provenance import cpu_model
 
 AXES = ("arm", "budget", "seed")
@@ -104,6 +104,24 @@ def unpack(content):
 
 
 unpack_once = functools.lru_cache(maxsize=1)(unpack)
+
+
+def identity(function, fixed):
+    """Return the hash of what a run depends on besides the data.
+
+    Parameters
+    ----------
+    function : callable
+    fixed : dict
+        Its fixed arguments.
+
+    Returns
+    -------
+    str
+    """
+    return fingerprint(
+        qualified_name(function), function, sorted((name, fingerprint(value)) for name, value in fixed.items())
+    )
 
 
 def execute(payload, arm, budget, seed):

@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from tl_helpers.runs import execute, portable
+from tl_helpers.runs import execute, identity, portable, unpack, unpack_once
 
 # What a worker's environment holds: one thread for TensorFlow and for the libraries under NumPy and scikit-learn, a GPU
 # that is shared rather than seized, and none of TensorFlow's start-up lines.
@@ -35,10 +35,20 @@ def _serve(connection, parent):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent decides
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     with contextlib.suppress(EOFError, OSError):
-        payload = connection.recv_bytes()
+        payload, agreed = connection.recv_bytes(), connection.recv()
+        other = _is_other_code(payload, agreed)
         while True:
             task = connection.recv()
-            connection.send((*execute(payload, *task), tidy()))
+            outcome = ("failed", portable(OtherCode())) if other else execute(payload, *task)
+            connection.send((*outcome, tidy()))
+
+
+def _is_other_code(payload, agreed):
+    """Tell whether modules are imported here that differ from those which the parent has imported."""
+    try:
+        return agreed is not None and identity(*unpack_once(payload)) != agreed
+    except Exception:  # such as a module that is missing: the run itself will tell
+        return False
 
 
 def _end_with_parent(parent):
@@ -137,6 +147,10 @@ class Workers:
 
     def __init__(self, payload, count):
         self.payload, self.count = payload, count
+        self.identity = None  # where it cannot be told, the runs themselves will tell why
+        with contextlib.suppress(Exception):
+            # Of what arrives rather than of what was sent: the way through pickle is then the same on both sides.
+            self.identity = identity(*unpack(payload))
         self.idle, self.busy = [], []
 
     def __enter__(self):
@@ -153,6 +167,7 @@ class Workers:
         try:
             if fresh:
                 worker.connection.send_bytes(self.payload)
+                worker.connection.send(self.identity)
             worker.connection.send(task)
         except OSError:
             # It ended before this run began. A fresh one is left for `wait` to report, lest we start workers for ever.
@@ -232,6 +247,19 @@ def interrupts_held(*, stopping=False):
         signal.signal(signal.SIGINT, before)
     if held and not stopping:
         signal.raise_signal(signal.SIGINT)
+
+
+class OtherCode(RuntimeError):
+    """A module was edited after it was imported here, so that a worker process has other code."""
+
+    def __init__(self):
+        super().__init__(
+            "a module that the function uses was edited after it was imported here: worker processes have the new code "
+            "and this one the old. Restart the kernel, or reload the module with importlib.reload, and call again."
+        )
+
+    def __reduce__(self):
+        return type(self), ()
 
 
 class WorkerCrash(RuntimeError):

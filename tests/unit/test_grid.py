@@ -419,6 +419,40 @@ def test_every_run_is_in_a_worker_with_one_thread_each():
                 os.kill(pid, 0)
 
 
+EDITED = r"""
+import sys
+sys.path.insert(0, {folder!r})
+import helper
+from tl_helpers.grid import GridError, run_grid
+
+def study(arm, budget, seed):
+    return {{"score": helper.gain(seed)}}
+
+def scores():
+    return run_grid(study, ["a"], [1], [0, 1], path={log!r})["score"].tolist()
+
+print(scores())
+with open(helper.__file__, "a") as text:
+    text.write("\n\ndef gain(seed):\n    return 70 + seed\n")
+try:
+    print(run_grid(study, ["a"], [1], [0, 1, 2], path={log!r})["score"].tolist())
+except GridError as error:
+    print(error.finished["score"].tolist(), error)
+import importlib
+importlib.reload(helper)
+print(scores())
+"""
+
+
+def test_a_module_edited_since_its_import_gives_no_row_under_the_old_name(path, tmp_path):
+    (tmp_path / "helper.py").write_text("def gain(seed):\n    return seed\n")
+    done = run_program(EDITED.format(folder=str(tmp_path), log=str(path)))
+    before, refused, *_, after = done.stdout.splitlines()
+    assert before == "[0, 1]" and refused.startswith("[0, 1] 1 of 3 runs of "), done.stderr
+    assert "edited after it was imported here" in done.stdout and "importlib.reload" in done.stdout
+    assert after == "[70, 71]"
+
+
 def test_crashes_and_errors_name_their_run_and_spare_the_others(path, monkeypatch):
     monkeypatch.setattr(grid, "HOPELESS", 99)  # the worker with the runs that succeed may be the slower one
 
