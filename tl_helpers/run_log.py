@@ -1,5 +1,6 @@
 """How does a finished run survive what comes after it? A log that is only appended to, a line for each run."""
 
+import codecs
 import contextlib
 import errno
 import hashlib
@@ -75,10 +76,11 @@ class RunLog(Memory):
     """The log on disk: a header, a line per session (versions, machine), a line per finished run; appended to only.
 
     Every line ends with a checksum of itself. A process killed while writing leaves at most a torn last line, which is
-    dropped, with a warning; any other line that is not as it was written is an error that names it. Lines of another
-    spec stay and are not used. Logs of format 1, whose lines have no checksum, are read as they are and continued in
-    format 2. A log that cannot be written is opened for reading. It is a context manager: inside, no other process can
-    write the file.
+    dropped, with a warning; any other line that is not as it was written is an error that names it, or, where no sound
+    line follows, a warning, and it is kept in a file beside the log. What editors and git change (line breaks, blank
+    lines, a byte order mark) does no harm. Lines of another spec stay and are not used. Logs of format 1, whose lines
+    have no checksum, are read as they are and continued in format 2. A log that cannot be written is opened for
+    reading. It is a context manager: inside, no other process can write the file.
 
     Parameters
     ----------
@@ -109,13 +111,24 @@ class RunLog(Memory):
             self.file.seek(0)
             with open(self.file.fileno(), "rb", closefd=False) as lines:
                 self.end, whole = self._read(lines)
-            self.file.truncate(self.end)
+            self._cut_off_the_end()
             if not whole:
                 self._write(b"\n")
         except BaseException:
             self.file.close()
             raise
         return self
+
+    def _cut_off_the_end(self):
+        """Cut off what follows the sound part. Whole lines are kept elsewhere: no killed process left them damaged."""
+        self.file.seek(self.end)
+        rest = self.file.read()
+        if b"\n" in rest:
+            kept = self._free_path("damaged")
+            with atomic_path(kept) as temporary:
+                temporary.write_bytes(rest)
+            warnings.warn(f"The damaged end of {self.path} is kept in {kept}.", stacklevel=4)
+        self.file.truncate(self.end)
 
     def _read_only(self):
         """Take what a log holds that cannot be written; :meth:`require_writable` tells where that is not enough."""
@@ -166,7 +179,7 @@ class RunLog(Memory):
                     f"{self.path} is not a log of run_grid (line 1 says something else), or its line 1 is damaged. "
                     f"Choose another path; the file was not touched."
                 )
-            if record is None:
+            if record is None and (line.strip() or bad):
                 bad.append(number)
                 continue
             if bad:
@@ -175,6 +188,8 @@ class RunLog(Memory):
                     f"editor (its run is then done again), or choose another path."
                 )
             end, whole, self.last_line = end + len(line), line.endswith(b"\n"), line
+            if record is None:  # a blank line, as editors leave them
+                continue
             if "tl_helpers" in record:  # a header: of this log, or of one that was joined to it
                 self.checked = record == _HEADER
             elif "session" in record:
@@ -272,7 +287,7 @@ class RunLog(Memory):
             runs = [self._run(json.loads(key), record) for key, record in self.finished.items()]
             content = b"".join(map(_line, [_HEADER, self._session(), *runs]))
         said = f"{self.path} was {problem} while runs were written to it."
-        rescued = next(path for path in self._rescue_paths() if not path.exists())
+        rescued = self._free_path("rescued")
         try:
             with atomic_path(rescued) as temporary:
                 temporary.write_bytes(content)
@@ -286,9 +301,10 @@ class RunLog(Memory):
             f"same call does the others."
         )
 
-    def _rescue_paths(self):
-        for number in itertools.count(1):
-            yield self.path.with_name(f"{self.path.stem}.rescued{'' if number == 1 else f'-{number}'}.jsonl")
+    def _free_path(self, word):
+        """Return the path of a file that is not there yet, beside the log."""
+        names = (f"{self.path.stem}.{word}{'' if number == 1 else f'-{number}'}.jsonl" for number in itertools.count(1))
+        return next(path for path in map(self.path.with_name, names) if not path.exists())
 
     def _sync_folder(self):
         if os.name == "posix":
@@ -322,17 +338,18 @@ _SEAL_LENGTH = len(_seal(b""))
 def _parse(line, checked):
     """Return the record on a line, or None if the line is torn or damaged.
 
-    A whole line counts without its line break too: the checksum, or in format 1 the last bracket, proves it whole.
+    A whole line counts with another line break or none, too: the checksum, or in format 1 the last bracket, proves it
+    whole.
     """
-    line = line if line.endswith(b"\n") else line + b"\n"
+    line = line.removeprefix(codecs.BOM_UTF8).rstrip() + b"\n"
     sealed = line[-_SEAL_LENGTH:] == _seal(line[:-_SEAL_LENGTH])
-    if checked and not sealed:
-        return None
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
         return None
     if not isinstance(record, dict) or sealed != ("sha256" in record):
+        return None
+    if checked and not sealed and record != _HEADER_1:  # which begins a log that was joined to this one
         return None
     record.pop("sha256", None)
     return record if record in (_HEADER, _HEADER_1) or _is_session(record) or _is_run(record) else None

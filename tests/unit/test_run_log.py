@@ -183,6 +183,43 @@ def test_a_torn_end_is_said(path, whole):
     assert client.runs == [("transfer", 10, 1)]
 
 
+@pytest.mark.parametrize(
+    "rewrite",
+    [
+        lambda content: content.replace(b"\n", b"\r\n"),
+        lambda content: b"\xef\xbb\xbf" + content,
+        lambda content: content + b"\n \n",
+        lambda content: content.replace(b"\n", b"\n\n"),
+        lambda content: content.replace(b"\n", b" \n"),
+    ],
+    ids=["crlf", "byte order mark", "blank end", "blank lines", "blanks"],
+)
+@pytest.mark.parametrize("older", [False, True])
+def test_what_editors_and_git_do_to_a_log_does_no_harm(older, rewrite, path, whole):
+    content = path.read_bytes()
+    content = rewrite(as_format_1(content) if older else content)
+    path.write_bytes(content)
+    client = Inline()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pd.testing.assert_frame_equal(without_times(run_grid(study, *AXES, path=path, client=client)), whole)
+        assert not client.runs and path.read_bytes() == content
+        for _ in range(2):
+            assert len(run_grid(study, *AXES[:2], [0, 1, 2], path=path, client=client)) == 12
+    assert len(client.runs) == 4 and path.read_bytes().startswith(content)
+
+
+def test_whole_lines_at_the_end_that_are_not_understood_are_kept_elsewhere(path, whole):
+    header, *lines = path.read_bytes().splitlines(keepends=True)
+    for number, name in enumerate(("log.damaged.jsonl", "log.damaged-2.jsonl")):
+        rest = b"".join(json.dumps(json.loads(line)).encode() + b"\n" for line in lines) * (number + 1)
+        path.write_bytes(header + rest)
+        client = Inline()
+        with pytest.warns(UserWarning, match=rf"damaged end of .*log\.jsonl is kept in .*{name}"):
+            run_grid(study, *AXES, path=path, client=client)
+        assert len(client.runs) == 8 and path.with_name(name).read_bytes() == rest
+
+
 # ---------------------------------------------------------------- logs of format 1
 
 
@@ -200,6 +237,15 @@ def test_a_log_of_format_1_is_read_and_continued_with_checksums(path, whole):
     path.write_bytes(content.replace(b'"score":5000.28', b'"score":5001.28'))
     with pytest.raises(ValueError, match="line 13 is damaged"):
         again(path)
+
+
+def test_a_log_of_format_1_may_be_joined_to_a_newer_one(path, whole, tmp_path):
+    run_grid(study, *AXES[:2], [1, 2], path=tmp_path / "other.jsonl", client=Inline())
+    joined = path.read_bytes() + as_format_1((tmp_path / "other.jsonl").read_bytes())
+    path.write_bytes(joined)
+    client = Inline()
+    assert len(run_grid(study, *AXES[:2], [0, 1, 2], path=path, client=client)) == 12
+    assert not client.runs and path.read_bytes() == joined
 
 
 def test_a_line_of_format_1_without_its_keys_is_damaged(path, whole):
