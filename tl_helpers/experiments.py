@@ -34,6 +34,8 @@ __all__ = [
 
 RESAMPLES = 9999
 _RESAMPLING_SEED = 20101001  # any fixed one: the same table must give the same interval
+_RESULTS = ("n", "difference", "low", "high", "p", "p_holm", "p_equivalent", "p_equivalent_holm")
+_SAME_RATE = 0.01  # learning rates are told with few digits
 _ROUNDING = 1e-6  # numbers in single precision have seven digits: what differs less is the same
 
 
@@ -97,6 +99,7 @@ def label_efficiency(
     """
     if not isinstance(data, Dataset) and not callable(data):
         raise TypeError(f"data must be a Dataset or a function that loads one, not {type(data).__name__}.")
+    _check_settings("t", confidence)
     settings = {"path": path, "n_jobs": n_jobs, "client": client}
     runs = run_grid(_run_on_budget, arms, budgets, seeds, **settings, study=function, data=data, settings=fixed)
     try:
@@ -164,6 +167,7 @@ def confidence_interval(frame, *, score="score", by=("arm", "budget"), method="t
     _check_settings(method, confidence)
     _check_frame(frame, by, score)
     _check_finite(frame, by, score)
+    _check_names(by, ["n", "mean", "low", "high"])
     groups, rows = _one_per_seed(frame, by, score), []
     for values in groups.values():
         low, high = _interval(values, method, confidence) if len(values) > 1 else (np.nan, np.nan)
@@ -240,6 +244,7 @@ def paired_difference(
     keys = [*([] if by is None else [by]), *pair]
     _check_frame(frame, ["arm", *keys], score)
     _check_finite(frame, ["arm", *keys], score)
+    _check_names([by], _RESULTS)
     pairs = _pairs(frame, treatment, baseline, score, by, pair)
     table = _difference_table(pairs, by or "all", method, confidence, margin)
     equal = [value for value, scores in pairs.items() if _same_difference(scores) and not _no_difference(scores)]
@@ -288,13 +293,38 @@ def holm(p_values):
 def _check_settings(method, confidence, margin=None):
     if method not in ("t", "bootstrap"):
         raise ValueError(f"method must be 't' or 'bootstrap', not {method!r}.")
-    if not 0 < confidence < 1:
+    if not (isinstance(confidence, numbers.Real) and 0 < confidence < 1):
         raise ValueError(f"confidence must be between 0 and 1, such as 0.95, not {confidence!r}.")
-    if margin is not None and not (isinstance(margin, numbers.Real) and 0 < margin < np.inf):
+    number = isinstance(margin, numbers.Real) and not isinstance(margin, bool)
+    if margin is not None and not (number and 0 < margin < np.inf):
         raise ValueError(f"margin must be a number above 0, in the unit of the score, not {margin!r}.")
 
 
+def _check_margin_in_points(frame, margin, score, unit):
+    """Refuse a margin in percentage points for scores in 0…1: any two arms would be equivalent."""
+    scores = _numbers(frame, score)
+    scores = scores[np.isfinite(scores)]
+    if margin is not None and margin >= 1 and unit == "points" and ((scores >= 0) & (scores <= 1)).all():
+        raise ValueError(
+            f"margin is {margin}, but all scores lie in 0…1: no difference could be outside it. It has the unit of the "
+            f"score: two percentage points are margin=0.02."
+        )
+
+
+def _check_names(by, results):
+    """Refuse to group by a column that has the name of a result."""
+    taken = next((name for name in by if name in results), None)
+    if taken is not None:
+        raise ValueError(f"The result has a column {taken!r} of its own: rename that column of the frame before.")
+
+
 def _check_frame(frame, columns, score):
+    if not hasattr(frame, "columns"):
+        raise TypeError(f"frame must be a pandas.DataFrame, not {type(frame).__name__}.")
+    if "seed" in frame.index.names and "seed" not in frame.columns:
+        raise ValueError("The seeds are the index of the frame: make them a column with `frame.reset_index()`.")
+    if not frame.columns.is_unique:
+        raise ValueError(f"The frame has column {frame.columns[frame.columns.duplicated()][0]!r} twice.")
     missing = [name for name in dict.fromkeys([*columns, score]) if name not in frame.columns]
     if missing:
         raise ValueError(f"The frame has no column {missing[0]!r}; it has {', '.join(map(repr, frame.columns))}.")
@@ -561,7 +591,7 @@ def transfer_verdict(
         none.
     treatment, baseline
         Two values of ``arm``.
-    controls : sequence
+    controls : str or sequence
         Arms that are the baseline with an advantage, such as several times the updates or another head. At each budget
         a gain must hold against all of those that were run there; where no gain shows, the treatment must not lose to
         them.
@@ -579,7 +609,7 @@ def transfer_verdict(
     minimum_pairs : int
         With fewer pairs at a budget nothing is concluded there.
     method, confidence, score, by, pair
-        See :func:`paired_difference`; `by` must name a column.
+        See :func:`paired_difference`; `by` must name a column. A greater score is better: of a loss, give the negative.
     unit : str
         Of the score, for the sentence. With ``"points"``, scores that all lie in 0…1 are told in percentage points.
 
@@ -598,7 +628,10 @@ def transfer_verdict(
     _check_settings(method, confidence, margin)
     alpha = 1 - confidence
     pair = [pair] if isinstance(pair, str) else list(pair)
+    controls = [controls] if isinstance(controls, str) else list(controls)
     _check_frame(frame, ["arm", by, *pair], score)
+    _check_names([by], [*_RESULTS, "verdict"])
+    _check_margin_in_points(frame, margin, score, unit)
     pairs = _pairs(frame, treatment, baseline, score, by, pair)
     against = {control: _control_pairs(frame, treatment, control, score, by, pair, list(pairs)) for control in controls}
     broken = _broken_scores(frame, pairs, against, treatment, baseline, [by, *pair], score)
@@ -666,11 +699,15 @@ class _Facts(NamedTuple):
         return self.frame[rows_where(self.frame, "arm", arm) & rows_where(self.frame, self.by, value)]
 
     def column(self, name, arm, value):
-        """Return the numbers in a column for one arm at one value of `by`, without gaps; empty if it is not there."""
+        """Return the numbers in a column for one arm at one value of `by`, gaps as NaN; empty if it is not there."""
         if name not in self.frame.columns:
             return np.empty(0)
-        numbers = _numbers(self.rows_of(arm, value), name)
-        return numbers[np.isfinite(numbers)]
+        try:
+            return _numbers(self.rows_of(arm, value), name)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"Column {name!r} holds {self.frame[name].dtype} with values that are no numbers."
+            ) from None
 
     def ask(self, question, is_weak, advice, missing=None):
         """Ask `is_weak(arm, other, value)` (True, False or None for unknown) of every suspect."""
@@ -682,7 +719,7 @@ class _Facts(NamedTuple):
             where = "; ".join(f"{arm} at {_list(values, self.by)}" for arm, values in found.items())
             return Check(question, False, f"No: {where}. {advice}"), {value for _, value in weak}
         if None in answers.values():
-            return Check(question, None, missing or "A column is missing."), set()
+            return Check(question, None, missing or "A column is missing, or has gaps."), set()
         return Check(question, True, "Yes."), set()
 
 
@@ -768,20 +805,33 @@ def _few_pairs(facts, counts, minimum_pairs):
 def _rate_at_edge(facts, learning_rates):
     def is_weak(arm, other, value):
         rates = facts.column("learning_rate", arm, value)
-        edges = min(learning_rates), max(learning_rates)
-        return (
-            bool(np.isclose(rates[:, None], edges, rtol=1e-6, atol=0).any(axis=1).mean() >= 0.5) if len(rates) else None
-        )
+        if not len(rates):
+            return None
+        outside = (rates <= (1 + _SAME_RATE) * tried.min()) | (rates >= (1 - _SAME_RATE) * tried.max())
+        return True if outside.mean() >= 0.5 else None if np.isnan(rates).any() else False
 
     missing = None if learning_rates is not None else "Give `learning_rates`."
+    tried = None if missing else _check_rates(learning_rates)
     advice = "A better rate may lie outside: try more."
     return facts.ask("Is the weaker arm's learning rate inside the range tried?", is_weak, advice, missing)
+
+
+def _check_rates(learning_rates):
+    try:
+        tried = np.asarray(learning_rates, dtype=float)
+    except (TypeError, ValueError):
+        tried = np.empty(0)
+    if tried.ndim != 1 or not len(tried) or not ((tried > 0) & np.isfinite(tried)).all():
+        raise ValueError(f"learning_rates must be a list of the rates tried, each above 0, not {learning_rates!r}.")
+    return tried
 
 
 def _unequal_updates(facts):
     def is_weak(arm, other, value):
         own, others = facts.column("updates", arm, value), facts.column("updates", other, value)
-        return bool(own.mean() < others.mean()) if len(own) and len(others) else None
+        if not len(own) or not len(others) or np.isnan([*own, *others]).any():
+            return None
+        return bool(own.mean() < others.mean())
 
     return facts.ask("Did the weaker arm get as many updates?", is_weak, "Train both equally long.")
 
@@ -852,7 +902,8 @@ def _scale(facts, unit):
     scores = _numbers(facts.frame, facts.score)
     scores = scores[np.isfinite(scores)]
     factor = 100 if unit == "points" and ((scores >= 0) & (scores <= 1)).all() else 1
-    return factor, "+.1f" if unit == "points" else "+.3g"
+    hundreds = unit == "points" and factor * np.abs(scores).max(initial=0) > 10
+    return factor, "+.1f" if hundreds else "+.3g"
 
 
 def _sentence(facts, table, checks, open_to_doubt, margin, unit, confidence):
@@ -897,8 +948,8 @@ def _sentence(facts, table, checks, open_to_doubt, margin, unit, confidence):
             f"within the {band} that were given (two one-sided tests): {within(rows['equivalent'])}."
         )
     if len(unclear):
-        what = "" if claims else f" whether {facts.treatment} and {facts.baseline} differ"
-        neither = f", and are not inside {band} for certain" if band else ""
+        what = "" if claims and not band else f" whether {facts.treatment} and {facts.baseline} differ"
+        neither = f", nor whether they are equivalent within {band}" if band else ""
         text.append(f"At {_list(unclear[facts.by], facts.by)} one cannot tell{what}{neither}: {within(unclear)}.")
     if text:
         text[0] = f"{text[0][:-1]} {basis}."

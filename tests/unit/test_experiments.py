@@ -423,6 +423,57 @@ def test_a_rate_at_the_edge_of_one_budget_leaves_the_others():
     assert "What was measured at budget 20: +" in result.sentence and "is open to doubt" in result.sentence
 
 
+@pytest.mark.parametrize("rate", [1.004e-2, 0.9996e-3, 0.1, 1e-5])
+def test_a_rounded_rate_and_one_outside_the_range_are_not_inside_it(rate):
+    result = transfer_verdict(study(lambda _: 6, learning_rate=rate), "transfer", "scratch", learning_rates=RATES)
+    assert check(result, "learning rate").passed is False
+
+
+@pytest.mark.parametrize(("column", "question"), [("learning_rate", "learning rate"), ("updates", "updates")])
+def test_a_column_with_gaps_answers_no_question_for_certain(column, question):
+    frame = study(lambda _: 6, learning_rate=3e-3, updates=100)
+    frame.loc[frame["seed"] > 0, column] = np.nan
+    found = check(transfer_verdict(frame, "transfer", "scratch", learning_rates=RATES), question)
+    assert found.passed is None and found.answer == "A column is missing, or has gaps."
+    frame[column] = "many"
+    with pytest.raises(ValueError, match=f"Column '{column}' holds .* no numbers"):
+        transfer_verdict(frame, "transfer", "scratch", learning_rates=RATES)
+
+
+@pytest.mark.parametrize("rates", [[], 1e-3, ["a"], [1e-3, None], [1e-3, np.nan], [0, 1e-3]])
+def test_the_rates_tried_are_numbers(rates):
+    with pytest.raises(ValueError, match="learning_rates must be a list"):
+        transfer_verdict(study(lambda _: 6, learning_rate=3e-3), "transfer", "scratch", learning_rates=rates)
+
+
+def test_a_single_control_needs_no_list():
+    frame = study(lambda _: 6, longer=lambda _: 1)
+    one, listed = (transfer_verdict(frame, "transfer", "scratch", controls=each) for each in ("longer", ["longer"]))
+    assert str(one) == str(listed) and "against longer" in str(one)
+
+
+@pytest.mark.parametrize("name", ["n", "low", "verdict"])
+def test_a_column_with_the_name_of_a_result_is_named(name):
+    frame = study(lambda _: 6).rename(columns={"budget": name})
+    with pytest.raises(ValueError, match=f"a column '{name}' of its own"):
+        transfer_verdict(frame, "transfer", "scratch", by=name)
+    if name != "verdict":
+        with pytest.raises(ValueError, match=f"a column '{name}' of its own"):
+            paired_difference(frame, "transfer", "scratch", by=name)
+        with pytest.raises(ValueError, match=f"a column '{name}' of its own"):
+            confidence_interval(frame, by=["arm", name])
+
+
+def test_frames_of_another_shape_are_refused_in_words():
+    frame = study(lambda _: 6)
+    with pytest.raises(ValueError, match="seeds are the index"):
+        confidence_interval(frame.set_index("seed"))
+    with pytest.raises(ValueError, match="has column 'score' twice"):
+        confidence_interval(pd.concat([frame, frame[["score"]]], axis=1))
+    with pytest.raises(TypeError, match=r"must be a pandas\.DataFrame, not dict"):
+        confidence_interval({"score": [1, 2]})
+
+
 def test_what_cannot_be_checked_is_said():
     result = transfer_verdict(study(lambda budget: 6), "transfer", "scratch")
     assert [each.passed for each in result.checks] == [True, None, None, None]
@@ -642,16 +693,34 @@ def test_a_difference_inside_the_margin_counts_for_nothing():
 def test_few_noisy_seeds_are_not_equivalent():
     frame = study(lambda budget: 0, n=5, noise=5)
     result = transfer_verdict(frame, "transfer", "scratch", margin=2)
-    assert result.verdict == "inconclusive" and "and are not inside ±2 points for certain: the" in result.sentence
+    assert (
+        result.verdict == "inconclusive"
+        and "differ, nor whether they are equivalent within ±2 points: the" in result.sentence
+    )
     few = transfer_verdict(study(lambda budget: 0, n=4), "transfer", "scratch", margin=2)
     assert set(few.table["verdict"]) == {"inconclusive"}
 
 
-@pytest.mark.parametrize("margin", [0, -1, np.inf, np.nan, "2"])
+@pytest.mark.parametrize("margin", [0, -1, np.inf, np.nan, "2", True])
 def test_a_margin_is_a_number_above_zero(margin):
     for function in (transfer_verdict, paired_difference):
         with pytest.raises(ValueError, match="margin must be a number above 0"):
             function(study(lambda budget: 0), "transfer", "scratch", margin=margin)
+
+
+def test_a_margin_in_another_unit_makes_nothing_equivalent():
+    frame = study(lambda budget: 6, scale=0.01)
+    with pytest.raises(ValueError, match=r"margin is 2, but all scores lie in 0…1.* margin=0.02"):
+        transfer_verdict(frame, "transfer", "scratch", margin=2)
+    assert transfer_verdict(frame, "transfer", "scratch", margin=0.02).verdict == "positive"
+    assert transfer_verdict(frame, "transfer", "scratch", margin=2, unit="seconds").verdict == "equivalent"
+
+
+def test_small_scores_that_are_no_shares_are_told_with_their_digits():
+    frame = study(lambda budget: 6, scale=0.01)
+    frame["score"] -= 0.5  # a correlation, say: some are below 0
+    result = transfer_verdict(frame, "transfer", "scratch")
+    assert f"by {result.table['difference'].min():+.3g} points" in result.sentence and "+0.1 " not in result.sentence
 
 
 def test_a_verdict_is_not_changed_by_accident():
