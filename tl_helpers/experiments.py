@@ -82,7 +82,7 @@ def label_efficiency(
     score : str
         Which of the returned values the curve shows.
     confidence : float
-        Of the curve's intervals, between 0 and 1.
+        Of the curve's intervals, between 0.5 and 1.
 
     Returns
     -------
@@ -140,7 +140,7 @@ def confidence_interval(frame, *, score="score", by=("arm", "budget"), method="t
     method : {"t", "bootstrap"}
         Student's t (Student 1908), or bias-corrected and accelerated bootstrap (Efron 1987) with a fixed seed.
     confidence : float
-        Between 0 and 1.
+        Between 0.5 and 1.
 
     Returns
     -------
@@ -195,7 +195,7 @@ def paired_difference(
         ``"t"``: paired t-test and its interval (Student 1908). ``"bootstrap"``: bias-corrected and accelerated interval
         (Efron 1987, seeded) and the p-value of the sign-flip permutation test (Fisher 1935), exact up to n = 13.
     confidence : float
-        Between 0 and 1.
+        Between 0.5 and 1.
     margin : float, optional
         In the unit of `score`: differences smaller than this do not matter. It has to be chosen before one looks.
     score : str
@@ -293,8 +293,8 @@ def holm(p_values):
 def _check_settings(method, confidence, margin=None):
     if method not in ("t", "bootstrap"):
         raise ValueError(f"method must be 't' or 'bootstrap', not {method!r}.")
-    if not (isinstance(confidence, numbers.Real) and 0 < confidence < 1):
-        raise ValueError(f"confidence must be between 0 and 1, such as 0.95, not {confidence!r}.")
+    if not (isinstance(confidence, numbers.Real) and 0.5 <= confidence < 1):
+        raise ValueError(f"confidence must be between 0.5 and 1, such as 0.95, not {confidence!r}.")
     number = isinstance(margin, numbers.Real) and not isinstance(margin, bool)
     if margin is not None and not (number and 0 < margin < np.inf):
         raise ValueError(f"margin must be a number above 0, in the unit of the score, not {margin!r}.")
@@ -332,6 +332,21 @@ def _check_frame(frame, columns, score):
         raise ValueError("The frame has no rows.")
     if frame[score].dtype.kind not in "fiub":
         raise ValueError(f"Column {score!r} holds {frame[score].dtype}, not numbers.")
+    for name in dict.fromkeys([*columns, *({"seed"} & set(frame.columns))]):
+        _check_kinds(frame, name)
+
+
+def _check_kinds(frame, name):
+    """Refuse a column of keys that holds a number and the text of the same number: it would count twice."""
+    if name in frame.columns and frame[name].dtype.kind not in "fiub":
+        values = key_values(frame, name)
+        texts = {value for value in values if isinstance(value, str)}
+        twice = next((value for value in values if isinstance(value, numbers.Real) and str(value) in texts), None)
+        if twice is not None:
+            raise ValueError(
+                f"Column {name!r} holds both {twice!r} and {str(twice)!r}, which may be one and the same: give all one "
+                f"kind, such as with frame.astype({{{name!r}: int}})."
+            )
 
 
 def _numbers(frame, name):
@@ -365,8 +380,15 @@ def _one_per_seed(frame, by, score):
     for (*key, seed), rows in group_rows(frame, [*by, "seed"]).items():
         if len(rows) > 1:
             _check_repetitions(frame.iloc[rows], [*by, "seed"], (*key, seed), score)
-        groups.setdefault(tuple(key), []).append(scores[rows].mean())
-    return {key: np.array(values) for key, values in groups.items()}
+        groups.setdefault(tuple(key), []).append((len(rows), scores[rows].mean()))
+    for key, found in groups.items():
+        if len({count for count, _ in found}) > 1:
+            warnings.warn(
+                f"Some seeds have more rows than others at {_say(by, key)}: where the rows of a seed are not mere "
+                f"repetitions, their means are of different things.",
+                stacklevel=3,
+            )
+    return {key: np.array([mean for _, mean in found]) for key, found in groups.items()}
 
 
 def _check_repetitions(rows, keys, key, score):
@@ -390,6 +412,7 @@ def _pairs(frame, treatment, baseline, score, by, pair):
     keys = [*([] if by is None else [by]), *pair]
     treated, base = (_runs_of(frame, arm, keys, score) for arm in (treatment, baseline))
     _check_pairs(treated, base, treatment, baseline, keys)
+    _check_seeds_are_named(frame, treatment, by, keys)
     # Pairs of one seed share its sample and its start: they count as one.
     place = keys.index("seed") if "seed" in keys else None
     units = {}
@@ -403,6 +426,20 @@ def _pairs(frame, treatment, baseline, score, by, pair):
             raise ValueError(f"Only one {what}{where}: an interval needs at least two. Run more seeds.")
     with np.errstate(invalid="ignore"):  # of infinite scores, which the caller refuses or doubts
         return {value: np.array([np.mean(unit, axis=0) for unit in found.values()]) for value, found in units.items()}
+
+
+def _check_seeds_are_named(frame, arm, by, keys):
+    """Refuse to count pairs of one seed as independent because `pair` does not name the seed."""
+    if "seed" in keys or "seed" not in frame.columns:
+        return
+    rows = frame[rows_where(frame, "arm", arm)]
+    for key, found in group_rows(rows, [*([] if by is None else [by]), "seed"]).items():
+        if len(found) > 1:
+            where = f", {by} {key[0]!r}" if by is not None else ""
+            raise ValueError(
+                f"Seed {key[-1]!r} has {len(found)} runs of arm {arm!r}{where}, which are not independent: name the "
+                f"seed in `pair`, such as pair={['seed', *keys[by is not None :]]}, and it counts once."
+            )
 
 
 def _runs_of(frame, arm, keys, score):
@@ -657,7 +694,8 @@ def transfer_verdict(
     words = np.select([kept > 0, kept < 0, equivalent & ~open_to_doubt], ["positive", "negative", "equivalent"], "")
     table["verdict"] = [word or "inconclusive" for word in words.tolist()]
     checks = tuple(check for check, _ in findings)
-    sentence = _sentence(facts, table, checks, open_to_doubt, margin, unit, confidence)
+    narrow = _difference_table(pairs, by, method, 2 * confidence - 1)  # whose intervals two one-sided tests decide by
+    sentence = _sentence(facts, table, narrow, checks, open_to_doubt, margin, unit, confidence)
     return TransferVerdict(_overall(table["verdict"]), sentence, table, checks)
 
 
@@ -855,7 +893,8 @@ def _no_better_than_guessing(facts, chance, pair, confidence):
             found.append((arm, guessed))
     level = "" if isinstance(chance, str) else f", where guessing gives {chance:.3g}"
     if not found:
-        return Check(question, True, f"Yes{level}."), set()
+        lowest = np.nanmin(_numbers(facts.frame, facts.score))
+        return Check(question, True, f"Yes: the lowest scores {lowest:.3g}{level}."), set()
     where = "; ".join(
         f"{arm} at {_list([f'{value} ({words})' for value, words in guessed], facts.by)}" for arm, guessed in found
     )
@@ -906,15 +945,18 @@ def _scale(facts, unit):
     return factor, "+.1f" if hundreds else "+.3g"
 
 
-def _sentence(facts, table, checks, open_to_doubt, margin, unit, confidence):
+def _sentence(facts, table, narrow, checks, open_to_doubt, margin, unit, confidence):
     """Tell the verdict in words: what shows, what is equivalent, what cannot be told, what is not to be relied on."""
     factor, form = _scale(facts, unit)
 
+    def number(value):
+        text = format(factor * value, form)
+        return text if float(text) or not value else format(factor * value, "+.1g")
+
     def amount(row):
         if row["n"] < 2:
-            return f"{format(factor * row['difference'], form)} {unit} (one pair)"
-        difference, low, high = (format(factor * row[name], form) for name in ("difference", "low", "high"))
-        return f"{difference} {unit} [{low}, {high}]"
+            return f"{number(row['difference'])} {unit} (one pair)"
+        return f"{number(row['difference'])} {unit} [{number(row['low'])}, {number(row['high'])}]"
 
     def claim(rows, verb):
         rows = rows.sort_values("difference", key=abs)
@@ -926,16 +968,16 @@ def _sentence(facts, table, checks, open_to_doubt, margin, unit, confidence):
             f"({facts.by} {least[facts.by]}) to {amount(most)} ({facts.by} {most[facts.by]})"
         )
 
-    def within(rows):
-        low, high = (format(factor * value, form) for value in (rows["low"].min(), rows["high"].max()))
-        return amount(rows.iloc[0]) if len(rows) == 1 else f"the intervals lie within {low} to {high} {unit}"
+    def within(rows, level=""):
+        if len(rows) == 1:
+            return f"{amount(rows.iloc[0])}{level and f' ({level} interval)'}"
+        low, high = number(rows["low"].min()), number(rows["high"].max())
+        return f"the {level}{' ' if level else ''}intervals lie within {low} to {high} {unit}"
 
     rows = {name: table[table["verdict"] == name] for name in ("positive", "negative", "equivalent")}
     claims = [
         claim(rows[name], verb) for name, verb in (("positive", "beats"), ("negative", "loses to")) if len(rows[name])
     ]
-    basis = f"({100 * confidence:g} % intervals, n = {_span(table['n'])} pairs"
-    basis += f", tests corrected for {len(table)} {facts.by}s)" if len(table) > 1 else ")"
     unclear = table[(table["verdict"] == "inconclusive") & ~open_to_doubt]
     band = "" if margin is None else f"±{factor * margin:g} {unit}"
     text = []
@@ -943,20 +985,24 @@ def _sentence(facts, table, checks, open_to_doubt, margin, unit, confidence):
         depends = f"It depends on the {facts.by}: " if len(claims) == 2 else ""
         text.append(f"{depends}{facts.treatment} {', but '.join(claims)}.")
     if len(rows["equivalent"]):
+        level = f"{100 * (2 * confidence - 1):g} %"
         text.append(
             f"At {_list(rows['equivalent'][facts.by], facts.by)} {facts.treatment} and {facts.baseline} are equivalent "
-            f"within the {band} that were given (two one-sided tests): {within(rows['equivalent'])}."
+            f"within the {band} that were given (two one-sided tests): "
+            f"{within(narrow.loc[rows['equivalent'].index], level)}."
         )
     if len(unclear):
         what = "" if claims and not band else f" whether {facts.treatment} and {facts.baseline} differ"
         neither = f", nor whether they are equivalent within {band}" if band else ""
         text.append(f"At {_list(unclear[facts.by], facts.by)} one cannot tell{what}{neither}: {within(unclear)}.")
-    if text:
-        text[0] = f"{text[0][:-1]} {basis}."
     measured, lost = table[open_to_doubt & (table["n"] > 0)], table[open_to_doubt & (table["n"] == 0)]
     if len(measured):
         amounts = "; ".join(f"{facts.by} {row[facts.by]}: {amount(row)}" for _, row in measured.iterrows())
         text.append(f"What was measured at {amounts} is open to doubt.")
+    if text:
+        level = "" if text[0].startswith("At") and not len(unclear) else f"{100 * confidence:g} % intervals, "
+        corrected = f", tests corrected for {len(table)} {facts.by}s" if len(table) > 1 else ""
+        text[0] = f"{text[0][:-1]} ({level}n = {_span(table['n'])} pairs{corrected})."
     if len(lost):
         text.append(f"At {_list(lost[facts.by], facts.by)} no pair is left.")
     if open_to_doubt.any():

@@ -45,6 +45,8 @@ def plain_value(value):
     if value is None or isinstance(value, (str, bool)):
         return value
     if isinstance(value, numbers.Integral):
+        if abs(int(value)) >= 2**1024:  # beyond what a float can be, and Python will not write much larger ones
+            raise ValueError("an integer of more than 300 digits is no plain value")
         return int(value)
     if isinstance(value, numbers.Real):
         return float(value)

@@ -366,7 +366,8 @@ def test_a_worker_with_other_data_is_refused(client, tmp_path, monkeypatch):
     for side, content in (("here", b"1"), ("there", b"2")):
         (tmp_path / side).mkdir()
         (tmp_path / side / "used").write_bytes(content)
-        (tmp_path / side / "SHA256SUMS").write_text(f"{hashlib.sha256(content).hexdigest()}  used\n")
+        listed = files.checksum_list({"used": hashlib.sha256(content).hexdigest()})
+        (tmp_path / side / "SHA256SUMS").write_text(listed)
     monkeypatch.setenv(files.ENVIRONMENT_VARIABLE, str(tmp_path / "here"))
     path = tmp_path / "log.jsonl"
     with worker(client, TL_HELPERS_DATA=str(tmp_path / "there")):

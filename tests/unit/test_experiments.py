@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from concurrent.futures import Future
 
 import numpy as np
@@ -154,7 +155,7 @@ def test_settings_are_checked():
         paired_difference(FULL, "scratch", "scratch")
     with pytest.raises(ValueError, match="method must be 't' or 'bootstrap', not 'z'"):
         paired_difference(FULL, "transfer", "scratch", method="z")
-    with pytest.raises(ValueError, match=r"confidence must be between 0 and 1, such as 0\.95, not 95"):
+    with pytest.raises(ValueError, match=r"confidence must be between 0\.5 and 1, such as 0\.95, not 95"):
         confidence_interval(FULL, confidence=95)
 
 
@@ -673,9 +674,11 @@ def test_a_null_is_claimed_inside_a_margin_only():
         assert ("one cannot tell" in result.sentence) == (verdict == "inconclusive")
     assert result.sentence.startswith(
         "At budgets 5, 20 and 80 transfer and scratch are equivalent within the ±2 points that were given "
-        "(two one-sided tests): the intervals lie within -"
+        "(two one-sided tests): the 90 % intervals lie within -"
     )
-    assert "(95 % intervals, n = 8 pairs, tests corrected for 3 budgets)." in result.sentence
+    assert result.sentence.endswith(" points (n = 8 pairs, tests corrected for 3 budgets).")
+    narrow = paired_difference(frame, "transfer", "scratch", confidence=0.9)
+    assert f"within {narrow['low'].min():+.1f} to {narrow['high'].max():+.1f} points" in result.sentence
     fractions = transfer_verdict(frame.assign(score=frame["score"] / 100), "transfer", "scratch", margin=0.02)
     assert fractions.sentence == result.sentence
 
@@ -688,6 +691,16 @@ def test_a_difference_inside_the_margin_counts_for_nothing():
     assert (
         result.verdict == "positive" and "at budget 80, by +" in result.sentence and "within the ±3" in result.sentence
     )
+
+
+def test_the_interval_told_of_an_equivalence_lies_inside_the_margin():
+    # Of +0.9 [-0.3, +2.1] at 95 %, the 90 % interval alone is inside ±2.
+    values = np.array([0.9 + 1.14 * sign for sign in (-1, 1, -1, 1, 0, 0)])
+    frame = table({5: values}, base=50.0)
+    frame["score"] += frame["seed"]
+    result = transfer_verdict(frame, "transfer", "scratch", margin=1.8)
+    assert result.verdict == "equivalent" and result.table["high"][0] > 1.8
+    assert result.sentence.endswith("+0.9 points [+0.1, +1.7] (90 % interval) (n = 6 pairs).")
 
 
 def test_few_noisy_seeds_are_not_equivalent():
@@ -758,7 +771,7 @@ def test_none_is_the_largest_budget_an_arm_and_a_seed_as_well():
     frame["seed"] = frame["seed"].replace(3, np.nan)
     result = transfer_verdict(frame, "transfer", None, controls=["longer"], chance=5, minimum_pairs=4)
     assert set(result.table["budget"]) == {5, None} and result.table["n"].tolist() == [4, 4]
-    assert check(result, "guessing").answer == "Yes, where guessing gives 5."
+    assert check(result, "guessing").answer == "Yes: the lowest scores 50, where guessing gives 5."
     stuck = transfer_verdict(frame, "transfer", None, chance=51, minimum_pairs=4)
     answer = check(stuck, "guessing").answer
     assert answer.startswith("No: transfer at budget None (3 of 4 runs); None at budgets")
@@ -805,13 +818,48 @@ def test_folds_of_a_seed_make_one_pair():
         transfer_verdict(pd.concat(rows), "transfer", "scratch")
 
 
+def test_pairs_of_one_seed_are_not_counted_as_independent():
+    once = table({5: [4, 1, 3, 2]}, base=50.0)
+    rows = pd.concat([once.assign(fold=fold) for fold in range(3)])
+    rows["run"] = 10 * rows["seed"] + rows["fold"]
+    message = r"Seed 0 has 3 runs of arm 'transfer', budget 5, .* such as pair=\['seed', 'run'\]"
+    with pytest.raises(ValueError, match=message):
+        paired_difference(rows, "transfer", "scratch", pair="run")
+    found = paired_difference(rows, "transfer", "scratch", pair=["seed", "run"])
+    pd.testing.assert_frame_equal(found, paired_difference(once, "transfer", "scratch"))
+
+
+def test_a_number_and_its_text_are_not_two_seeds():
+    frame = table({5: [4, 1, 3, 2, 4, 1]}, base=50.0)
+    frame["seed"] = pd.Series([value if value < 3 else str(value - 3) for value in frame["seed"]], dtype=object)
+    for function in (paired_difference, transfer_verdict):
+        with pytest.raises(ValueError, match=r"Column 'seed' holds both 0 and '0'.*astype"):
+            function(frame, "transfer", "scratch")
+    with pytest.raises(ValueError, match="Column 'seed' holds both 0 and '0'"):
+        confidence_interval(frame)
+
+
+def test_seeds_with_more_rows_than_others_are_told():
+    frame = table({5: [4, 1, 3, 2], 20: [9, 9, 9, 9]}, base=50.0)
+    confidence_interval(frame, by="arm")
+    part = frame[(frame["arm"] == "transfer") & ((frame["budget"] == 5) | (frame["seed"] < 2))]
+    with pytest.warns(UserWarning, match="Some seeds have more rows than others at arm 'transfer'"):
+        confidence_interval(part, by="arm")
+
+
+def test_a_small_effect_is_not_rounded_to_nothing():
+    frame = study(lambda budget: 0.01, noise=0.001)
+    sentence = transfer_verdict(frame, "transfer", "scratch").sentence
+    assert "+0.0 " not in sentence and re.search(r"by \+0\.0\d+ points \[\+0\.0\d+, \+0\.0\d+\]", sentence)
+
+
 def width(result):
     return (result["high"] - result["low"]).tolist()
 
 
 @settings(max_examples=30, deadline=None)
 @given(differences, st.randoms(), st.integers(0, 30), st.booleans())
-@pytest.mark.filterwarnings("ignore:All differences")
+@pytest.mark.filterwarnings("ignore:All differences", "ignore:Some seeds have more rows")
 def test_no_interval_gets_narrower_by_rows_that_bring_nothing_new(values, chance, extra, none):
     once = table(values, base=1.0)
     budgets = list(values)
@@ -830,9 +878,9 @@ def test_no_interval_gets_narrower_by_rows_that_bring_nothing_new(values, chance
         with pytest.raises(ValueError, match="more than one run"):
             paired_difference(again, "transfer", "scratch")
     else:
-        result = paired_difference(again, "transfer", "scratch").set_index("budget")
-        assert len(result) == len(keys)
-        assert width(result.loc[keys] if not none else result.reindex(keys)) == pytest.approx(expected[0])
+        result = paired_difference(again, "transfer", "scratch")
+        found = dict(zip(result["budget"], width(result), strict=True))
+        assert [found[key] for key in keys] == pytest.approx(expected[0])
 
 
 # ---------------------------------------------------------------- equal runs, and scores that are no numbers
