@@ -12,6 +12,7 @@ import numpy as np
 from tl_helpers.files import atomic_path
 from tl_helpers.graph import describe, layers_in
 from tl_helpers.loop import in_full_precision, make_forward
+from tl_helpers.traces import kept_forward
 from tl_helpers.training_data import LARGEST, check_finite, check_inputs
 
 
@@ -45,15 +46,20 @@ def extract_features(backbone, x, *, stage=None, batch_size=32, cache=None):
     """
     import keras
 
-    model = getattr(backbone, "model", backbone)
+    model = keeper = getattr(backbone, "model", backbone)
     if stage is not None:
         last = getattr(backbone, "stages", {}).get(stage, stage)
         model = keras.Model(model.inputs, layers_in(model, last)[-1].output)
     x = check_inputs(x, model, "x") if len(x) else x
-    features = in_full_precision(model.output)
+    features = in_full_precision(model.outputs[0])
     if len(features.shape) > 2:
         features = keras.ops.mean(features, axis=tuple(range(1, len(features.shape) - 1)))
-    found = run_once(keras.Model(model.inputs, features), x, batch_size=batch_size, cache=cache)
+    part = keras.Model(model.inputs, features)
+
+    def forward(x, batch_size):
+        return kept_forward(keeper, part, make_forward)(x, batch_size)
+
+    found = run_once(part, x, batch_size=batch_size, cache=cache, forward=forward)
     return found.astype("float32", copy=False)
 
 

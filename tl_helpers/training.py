@@ -27,6 +27,7 @@ from tl_helpers.losses import default_loss, measure_loss
 from tl_helpers.prefix import find_cut, split, what_differs
 from tl_helpers.progress import progress_bar
 from tl_helpers.reading import input_shape_of, label_names_of
+from tl_helpers.traces import kept_forward
 from tl_helpers.training_data import check_data, check_label_names, check_numbers
 from tl_helpers.weights import draw_new_weights, not_finite, put_back, seed_random_layers, snapshot
 
@@ -509,7 +510,7 @@ def accuracy(model, data, *, batch_size=256):
         0…1.
     """
     x, y = check_data(data, model, None, "data")
-    return _share_right(make_forward(model)(x, batch_size), y)
+    return _share_right(kept_forward(model, model, make_forward)(x, batch_size), y)
 
 
 def mean_recall(model, data, *, batch_size=256):
@@ -529,5 +530,5 @@ def mean_recall(model, data, *, batch_size=256):
         0…1, over the classes that occur.
     """
     x, y = check_data(data, model, None, "data")
-    right = make_forward(model)(x, batch_size).argmax(axis=-1) == y
+    right = kept_forward(model, model, make_forward)(x, batch_size).argmax(axis=-1) == y
     return float(np.mean([right[y == label].mean() for label in np.unique(y)]))
