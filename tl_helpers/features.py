@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tl_helpers.arithmetic import arithmetic
 from tl_helpers.files import atomic_path
 from tl_helpers.graph import describe, layers_in
 from tl_helpers.loop import in_full_precision, make_forward
@@ -63,7 +64,7 @@ def extract_features(backbone, x, *, stage=None, batch_size=32, cache=None):
     return found.astype("float32", copy=False)
 
 
-def run_once(model, x, *, batch_size, training=False, cache=None, forward=None):
+def run_once(model, x, *, batch_size, training=False, cache=None, forward=None, identity=None):
     """Run a model over its inputs, or find what it gave for the same inputs before.
 
     Parameters
@@ -80,6 +81,8 @@ def run_once(model, x, *, batch_size, training=False, cache=None, forward=None):
         layer of which it cannot be told for certain what it computes: nothing is then kept or found.
     forward : callable, optional
         From ``make_forward(model, training=training)`` (:mod:`tl_helpers.loop`), where one is there already.
+    identity : str, optional
+        From :func:`identify`, where it is there already.
 
     Returns
     -------
@@ -95,39 +98,96 @@ def run_once(model, x, *, batch_size, training=False, cache=None, forward=None):
     if len(x) == 0:
         raise ValueError("There are no inputs to run the network on.")
     check_finite(x, "x", largest=LARGEST)
+    if identity is None:
+        cache, identity = identify(model, cache)
+    setting = [identity, batch_size, training, str(x.dtype), x.shape]
+    shape, precision = (len(x), *model.output_shape[1:]), in_full_precision(model.outputs[0]).dtype
+
+    def compute():
+        return (forward or make_forward(model, training=training))(x, batch_size)
+
+    return _find_or(compute, cache, _key(setting, x) if cache is not None else None, shape, precision)
+
+
+def answer_once(question, arrays, *, cache, identity, compute):
+    """Ask a question about how a model computes on this machine, or find the answer given before to the same question.
+
+    Parameters
+    ----------
+    question : list
+        What it is about, besides the model: plain values.
+    arrays : sequence of numpy.ndarray
+        What it is about, too.
+    cache, identity
+        From :func:`identify`. Without a cache it is always asked.
+    compute : callable
+        Without arguments, to True or False.
+
+    Returns
+    -------
+    bool
+    """
+    if cache is None:
+        return compute()
+    kinds = [[str(array.dtype), array.shape] for array in arrays]
+    key = _key([identity, question, kinds, arithmetic()], *arrays)
+    return bool(_find_or(lambda: np.array([compute()]), cache, key, (1,), "bool")[0])
+
+
+def identify(model, cache):
+    """Hash what decides a model's outputs, besides its inputs: layers and how they are wired, weights, versions.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A functional model.
+    cache : path-like, dict or None
+        Where outputs shall be kept.
+
+    Returns
+    -------
+    cache : path-like, dict or None
+        None, after a warning, where it cannot be told for certain what a layer computes.
+    identity : str or None
+        None where there is no cache.
+    """
+    import keras
+    import tensorflow as tf
+
+    if cache is None:
+        return None, None
     try:
-        key = None if cache is None else _key(model, x, batch_size, training)
+        description = describe(model)
     except TypeError as error:
-        warnings.warn(f"The features are computed anew and not kept: {error}", stacklevel=3)
-        key = cache = None
+        warnings.warn(f"The features are computed anew and not kept: {error}", stacklevel=4)
+        return None, None
+    versions = [keras.__version__, tf.__version__, np.__version__]
+    return cache, _key([description, versions, model.outputs[0].dtype], *(weight.numpy() for weight in model.weights))
+
+
+def _key(setting, *arrays):
+    digest = hashlib.sha256(json.dumps(setting, sort_keys=True).encode())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:40]
+
+
+def _find_or(compute, cache, key, shape, precision):
+    """Return what a cache holds, or else compute and keep it."""
     outputs = None
     if isinstance(cache, dict):
         outputs = cache.get(key)
     elif cache is not None:
         path = Path(cache).expanduser() / f"{key}.npz"
-        outputs = _read(path, (len(x), *model.output_shape[1:]), in_full_precision(model.output).dtype)
+        outputs = _read(path, shape, precision)
     if outputs is None:
-        outputs = (forward or make_forward(model, training=training))(x, batch_size)
+        outputs = compute()
         if isinstance(cache, dict):
             cache[key] = outputs
         elif cache is not None:
             _write(path, outputs)
     outputs.flags.writeable = False
     return outputs
-
-
-def _key(model, x, batch_size, training):
-    """Hash everything that decides the outputs: layers and how they are wired, weights, images, versions."""
-    import keras
-    import tensorflow as tf
-
-    versions = [keras.__version__, tf.__version__, np.__version__]
-    setting = [describe(model), versions, batch_size, training, str(x.dtype), x.shape, model.output.dtype]
-    digest = hashlib.sha256(json.dumps(setting, sort_keys=True).encode())
-    for weight in model.weights:
-        digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
-    digest.update(np.ascontiguousarray(x).tobytes())
-    return digest.hexdigest()[:40]
 
 
 def _read(path, shape, precision):
@@ -137,12 +197,12 @@ def _read(path, shape, precision):
     except FileNotFoundError:
         return None
     except Exception as error:  # damage makes zipfile and NumPy raise a dozen kinds
-        warnings.warn(f"The cached features in {path} are damaged ({error}); they are computed anew.", stacklevel=4)
+        warnings.warn(f"The cached features in {path} are damaged ({error}); they are computed anew.", stacklevel=5)
         return None
     expected = tuple(got if want is None else want for want, got in zip(shape, outputs.shape, strict=False))
     if outputs.shape != expected or outputs.ndim != len(shape) or outputs.dtype.name != precision:
         warnings.warn(
-            f"The cached features in {path} have the wrong shape or precision; they are computed anew.", stacklevel=4
+            f"The cached features in {path} have the wrong shape or precision; they are computed anew.", stacklevel=5
         )
         return None
     return outputs
@@ -156,7 +216,7 @@ def _write(path, outputs):
         warnings.warn(
             f"The features could not be kept in {path.parent} ({error.strerror or error}), so the next run computes "
             f"them again. Free some space there or choose another folder.",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

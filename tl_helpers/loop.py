@@ -293,21 +293,58 @@ def make_forward(model, *, training=False):
         From ``x`` of shape ``(n, …)`` and a batch size to the outputs ``(n, …)``, a NumPy array; outputs in half
         precision come as ``float32``.
     """
+    return in_batches(compile_call(model, training=training))
+
+
+def compile_call(model, *, training=False):
+    """Build the function that calls a model, compiled for whatever kind of inputs it gets.
+
+    Parameters
+    ----------
+    model : keras.Model
+    training : bool
+        How layers shall behave that differ between training and use.
+
+    Returns
+    -------
+    callable
+        From one batch, a NumPy array, to the outputs, a NumPy array; outputs in half precision come as ``float32``.
+    """
     import tensorflow as tf
 
     traced = tf.function(lambda x: in_full_precision(model(x, training=training)), autograph=False, jit_compile=False)
     concrete = {}
 
+    def call(x):
+        if (x.dtype, x.shape[1:]) not in concrete:
+            spec = tf.TensorSpec((None, *x.shape[1:]), x.dtype)
+            concrete[x.dtype, x.shape[1:]] = traced.get_concrete_function(spec)
+        return concrete[x.dtype, x.shape[1:]](tf.constant(x)).numpy()
+
+    return call
+
+
+def in_batches(call):
+    """Make a function of one batch one of any number of inputs.
+
+    Parameters
+    ----------
+    call : callable
+        From :func:`compile_call`.
+
+    Returns
+    -------
+    callable
+        From ``x`` of shape ``(n, …)`` and a batch size to the outputs ``(n, …)``.
+    """
+
     def forward(x, batch_size):
         # The last batch reaches back instead of being smaller: a batch of one image is computed differently.
         size = min(batch_size, len(x))
         starts = [min(start, len(x) - size) for start in range(0, len(x), size)]
-        if (x.dtype, x.shape[1:]) not in concrete:
-            spec = tf.TensorSpec((None, *x.shape[1:]), x.dtype)
-            concrete[x.dtype, x.shape[1:]] = traced.get_concrete_function(spec)
-        call, outputs, filled = concrete[x.dtype, x.shape[1:]], None, 0
+        outputs, filled = None, 0
         for start in starts:
-            part = call(tf.constant(x[start : start + size])).numpy()
+            part = call(x[start : start + size])
             if outputs is None:
                 outputs = np.empty((len(x), *part.shape[1:]), part.dtype)
             outputs[filled : start + size] = part[filled - start :]

@@ -209,29 +209,29 @@ def find_cut(model, *, deterministic=False):
     return Cut(tensor, tensor._keras_history.operation.name, exact=kinds <= _EXACT_LAYERS)
 
 
-def what_differs(model, x):
+def what_differs(model, x, call=None):
     """Run a model in training mode twice on each of two batches: outputs and weights must be the same.
 
-    The batches share their first example, whose output must not depend on what else is in the batch. Not compiled, so
-    that random numbers which are drawn outside TensorFlow show too.
+    The batches share their first example, whose output must not depend on what else is in the batch.
 
     Parameters
     ----------
     model : keras.Model
     x : numpy.ndarray
-        ``(n, …)``: inputs, of which a few serve.
+        ``(n, …)``: inputs, see :func:`shared_first`.
+    call : callable, optional
+        From :func:`tl_helpers.loop.compile_call`, in training mode, for a model of layers that are all known. By
+        default the model is not compiled, so that random numbers which are drawn outside TensorFlow show too.
 
     Returns
     -------
     str
         A sentence on what differed; empty where nothing did. The model is as before.
     """
-    before, size = snapshot(model), model.input_shape[0] or 2
+    before, batches = snapshot(model), shared_first(model, x)
     weights = {id(weight) for weight in model.weights}
-    batches = [x[:size]]
-    if len(x) > size > 1:
-        batches.append(x[[0, *range(len(x) - size + 1, len(x))]])
-    runs = [[model(batch, training=True) for batch in batches] for _ in range(2)]
+    call = call or functools.partial(model, training=True)
+    runs = [[call(batch) for batch in batches] for _ in range(2)]
     masked = any(getattr(output, "_keras_mask", None) is not None for output in runs[0])
     runs = [[np.asarray(output) for output in run] for run in runs]
     moved = [
@@ -255,6 +255,26 @@ def what_differs(model, x):
     if not all(alike):
         return "What the frozen part gives for an example depends on the other examples of the batch."
     return ""
+
+
+def shared_first(model, x):
+    """Take two batches from inputs that share the first example and, where there are enough, no other; or one.
+
+    Parameters
+    ----------
+    model : keras.Model
+    x : numpy.ndarray
+        ``(n, …)``.
+
+    Returns
+    -------
+    list of numpy.ndarray
+    """
+    size = model.input_shape[0] or 2
+    rows = [range(min(size, len(x)))]
+    if len(x) > size > 1:
+        rows.append([0, *range(len(x) - size + 1, len(x))])
+    return [x[list(each)] for each in rows]
 
 
 def split(model, cut):

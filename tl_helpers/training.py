@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tl_helpers.checkpoint import read_checkpoint, run_key, write_checkpoint
-from tl_helpers.features import extract_features, probe, run_once
+from tl_helpers.features import answer_once, extract_features, identify, probe, run_once
 from tl_helpers.freezing import (
     batch_norms_of,
     discriminative_optimizer,
@@ -22,9 +22,17 @@ from tl_helpers.freezing import (
     head_layers,
 )
 from tl_helpers.graph import layers_in, leaves_of, stage_of, upstream_of
-from tl_helpers.loop import draw_batches, make_forward, make_steps, resolve_loss, run_steps
+from tl_helpers.loop import (
+    compile_call,
+    draw_batches,
+    in_batches,
+    make_forward,
+    make_steps,
+    resolve_loss,
+    run_steps,
+)
 from tl_helpers.losses import default_loss, measure_loss
-from tl_helpers.prefix import find_cut, split, what_differs
+from tl_helpers.prefix import find_cut, shared_first, split, what_differs
 from tl_helpers.progress import progress_bar
 from tl_helpers.reading import input_shape_of, label_names_of
 from tl_helpers.traces import kept_forward
@@ -435,7 +443,10 @@ def _cut_off(model, data, held_out, rows, settings):
     cut, used, reason = find_cut(model, deterministic=settings["deterministic"]), np.unique(rows), ""
     if cut.tensor is not None:
         prefix, suffix = split(model, cut)
-        reason = what_differs(prefix, data[0])
+        call = compile_call(prefix, training=True)
+        kept, identity = identify(prefix, None if settings["cache"] == "auto" else settings["cache"])
+        found = {"cache": kept, "identity": identity}
+        reason = _what_differs(prefix, data[0], call, found, known=not settings["deterministic"])
     if cut.reason or reason:
         return model, data, held_out, rows, (False, f"The whole network was run in every update. {cut.reason}{reason}")
     images = len(used) + (len(held_out[0]) if held_out else 0)
@@ -444,22 +455,45 @@ def _cut_off(model, data, held_out, rows, settings):
     if size > _MEMORY_LIMIT:
         note = f"The whole network was run in every update: the frozen part's output would take {size / 2**30:.1f} GiB."
         return model, data, held_out, rows, (False, note)
-    kept = None if settings["cache"] == "auto" else settings["cache"]
-    forward, new_rows = make_forward(prefix, training=True), np.searchsorted(used, rows).astype("int32")
+    forward, new_rows = in_batches(call), np.searchsorted(used, rows).astype("int32")
     original = data, held_out
-    x = run_once(prefix, data[0][used], batch_size=rows.shape[1], training=True, cache=kept, forward=forward)
+    x = run_once(prefix, data[0][used], batch_size=rows.shape[1], training=True, forward=forward, **found)
     if held_out:
         # Still layers of the kinds that are known do the same in training and in use, so one function serves for both.
         same = {"training": True, "forward": forward} if cut.exact else {}
         size = _validation_batch(held_out)
-        held_out = run_once(prefix, held_out[0], batch_size=size, cache=kept, **same), *held_out[1:]
-    exact = cut.exact and _same_in_every_place(forward, data[0][used[: 2 * rows.shape[1]]], x, rows.shape[1])
+        held_out = run_once(prefix, held_out[0], batch_size=size, **found, **same), *held_out[1:]
+    exact = cut.exact and _is_exact(forward, data[0][used[: 2 * rows.shape[1]]], x, rows.shape[1], found)
     if not exact and any(layer.compute_dtype in ("float16", "bfloat16") for layer in prefix._flatten_layers()):
         note = "The frozen part computes in half precision, and an image's output differs with its place in the batch."
         return model, *original, rows, (False, f"The whole network was run in every update. {note}")
     equal = "bit for bit where it was tried" if exact else "to about 1e-5"
     note = f"The frozen part, up to {cut.layer!r}, was run once; the weights equal those of running it always, {equal}."
     return suffix, (x, *(part[used] for part in data[1:])), held_out, new_rows, (True, note)
+
+
+def _what_differs(prefix, x, call, found, *, known):
+    """Say what differs between two runs of the frozen part.
+
+    Layers that are known draw no random numbers outside TensorFlow, so that the compiled network shows whatever
+    differs, today as on any other day. Of others no answer is kept.
+    """
+    if not known:
+        return what_differs(prefix, x)
+    batches = shared_first(prefix, x)
+    nothing = answer_once(["nothing differs"], batches, **found, compute=lambda: not what_differs(prefix, x, call))
+    return "" if nothing else what_differs(prefix, x)
+
+
+def _is_exact(forward, images, outputs, batch_size, found):
+    """Tell whether images give the same bits in other places of a batch, or what was found out before."""
+    outputs = outputs[: len(images)]
+    return answer_once(
+        ["same in every place", batch_size],
+        [images, outputs],
+        **found,
+        compute=lambda: _same_in_every_place(forward, images, outputs, batch_size),
+    )
 
 
 def _same_in_every_place(forward, images, outputs, batch_size):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from keras import layers
 
 from tests.unit.networks import pictures, residual
-from tl_helpers import training
+from tl_helpers import features, training
 from tl_helpers.freezing import freeze, unfreeze
 from tl_helpers.loop import draw_batches
 from tl_helpers.models import add_class_head, load_backbone, small_cnn
@@ -251,3 +251,114 @@ def test_only_the_images_in_use_are_run(monkeypatch):
         seed=0,
     )
     assert seen == [8]
+
+
+# ---------------------------------------------------------------- with everything there already
+
+
+def fit_cached(cache, upto="conv3", **more):
+    """Train the end of a small network; return what was done and the weights."""
+    data = pictures(16, (28, 28, 1)), np.arange(16) % 3
+    model = small_cnn((28, 28, 1), 3, seed=0)
+    arguments = {"strategy": "fine_tuning", "upto": upto, "batch_size": 8, "learning_rate": 0.01, "seed": 0}
+    fit = fit_transfer(model, data, data, updates=1, cache=cache, **arguments | more)
+    return fit, snapshot(model)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Return the list of the questions that are asked about the frozen part, in the order in which they are."""
+    questions = []
+
+    def noted(name, function):
+        return lambda *arguments: questions.append(name) or function(*arguments)
+
+    for name in ("what_differs", "_same_in_every_place"):
+        monkeypatch.setattr(training, name, noted(name.strip("_"), getattr(training, name)))
+    return questions
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_with_everything_in_the_cache_the_frozen_part_is_not_even_traced(folder, asked, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise AssertionError("The frozen part was traced.")
+
+    cache = tmp_path if folder else {}
+    first = fit_cached(cache)
+    assert asked == ["what_differs", "same_in_every_place"]
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "in_batches", lambda call: fail)
+        second = fit_cached(cache)
+    assert asked == ["what_differs", "same_in_every_place"]
+    assert second[0].note == first[0].note and "was run once" in first[0].note
+    for a, b in zip(first[1], second[1], strict=True):
+        np.testing.assert_array_equal(a, b)
+    fit_cached("auto")
+    assert len(asked) == 4
+
+
+@pytest.mark.parametrize(
+    "change", [{"batch_size": 4}, {"upto": "conv2"}, {"seed": 1}], ids=lambda change: next(iter(change))
+)
+def test_another_question_is_asked_again(change, asked):
+    cache = {}
+    fit_cached(cache)
+    fit_cached(cache, **change)
+    assert asked.count("same_in_every_place") == 2
+
+
+def test_another_machine_is_asked_again(asked, monkeypatch):
+    cache, here = {}, features.arithmetic()
+    fit_cached(cache)
+    monkeypatch.setattr(features, "arithmetic", lambda: [*here, "another"])
+    fit_cached(cache)
+    assert asked == ["what_differs", "same_in_every_place"] * 2
+
+
+def test_outputs_that_another_machine_has_rounded_otherwise_are_noticed(asked):
+    cache = {}
+    fit_cached(cache)
+    for outputs in cache.values():
+        if outputs.dtype == "float32":
+            outputs.flags.writeable = True
+            outputs[...] = np.nextafter(outputs, np.float32(9))
+    for _ in range(2):
+        assert fit_cached(cache)[0].note.endswith("to about 1e-5.")
+    assert asked == ["what_differs", "same_in_every_place", "same_in_every_place"]
+
+
+def test_an_answer_of_no_is_kept_too(asked, monkeypatch):
+    cache = {}
+    monkeypatch.setattr(training, "_same_in_every_place", lambda *_: asked.append("no") or False)
+    assert [fit_cached(cache)[0].note[-14:] for _ in range(2)] == ["to about 1e-5."] * 2
+    assert asked == ["what_differs", "no"]
+
+
+def test_of_layers_on_trust_no_answer_is_kept(asked):
+    class Own(layers.Layer):
+        def call(self, x):
+            return x * 2.0
+
+    def network():
+        image = keras.Input((8, 8, 3))
+        x = layers.Conv2D(4, 3, kernel_initializer="ones", name="stem_conv")(image)
+        x = layers.GlobalAveragePooling2D(name="head_pool")(Own(name="stem_own")(x))
+        return keras.Model(image, layers.Dense(2, name="head")(x))
+
+    cache, data = {}, (pictures(6, (8, 8, 3)), np.arange(6) % 2)
+    arguments = {"strategy": "linear_probing", "learning_rate": 0.01, "updates": 3, "batch_size": 3, "seed": 0}
+    for _ in range(2):
+        assert fit_transfer(network(), data, cache=cache, deterministic=True, **arguments).cached
+    assert asked == ["what_differs", "what_differs"]
+
+
+@pytest.mark.parametrize("mix", [lambda x: keras.ops.flip(x, axis=0), lambda x: x - keras.ops.mean(x, axis=0)])
+def test_examples_that_mix_are_noticed_each_time(mix):
+    image = keras.Input((8, 8, 3))
+    x = mix(layers.Conv2D(4, 3, kernel_initializer="ones", name="stem_conv")(image))
+    model = keras.Model(image, layers.Dense(2, name="head")(layers.Flatten(name="head_flat")(x)))
+    cache, data = {}, (pictures(6, (8, 8, 3)), np.arange(6) % 2)
+    arguments = {"strategy": "linear_probing", "learning_rate": 0.01, "updates": 3, "batch_size": 3, "seed": 0}
+    for _ in range(2):
+        fit = fit_transfer(model, data, cache=cache, **arguments)
+        assert not fit.cached and "depends on the other examples of the batch" in fit.note
