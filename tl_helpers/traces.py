@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _PLACE = "_self_traces"
 # How many of them a model keeps: the stages and precisions that one compares.
 _MOST = 8
+# How many where each holds weights of its own.
+_MOST_WITH_WEIGHTS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +39,7 @@ class _Trace:
         return same and all(one is other for one, other in zip(objects, self.objects, strict=True))
 
 
-def kept_forward(model, part, make_forward):
+def kept_forward(model, part, make_forward, *, weights=None):
     """Return the function that runs a part of a model as in use, traced earlier where that is certain to be the same.
 
     Parameters
@@ -47,7 +49,9 @@ def kept_forward(model, part, make_forward):
     part : keras.Model
         Of layers of `model`; it may be made anew for each call.
     make_forward : callable
-        :func:`tl_helpers.loop.make_forward`.
+        :func:`tl_helpers.loop.make_forward`, or another function of `part` that returns such a function.
+    weights : str, optional
+        A hash of the weights, where `make_forward` fixes them in what it makes.
 
     Returns
     -------
@@ -57,12 +61,14 @@ def kept_forward(model, part, make_forward):
     state = _state_of(part)
     if state is None:
         return make_forward(part)
-    kept = vars(model).setdefault(_PLACE, [])  # past Keras's own bookkeeping of attributes
+    place, most = (_PLACE, _MOST) if weights is None else (f"{_PLACE}_with_weights", _MOST_WITH_WEIGHTS)
+    kept = vars(model).setdefault(place, [])  # past Keras's own bookkeeping of attributes
+    values, objects = (weights, *state[0]), state[1]
     for trace in kept:
-        if trace.is_of(*state):
+        if trace.is_of(values, objects):
             return trace.forward
-    kept.append(_Trace(*state, make_forward(part)))
-    del kept[:-_MOST]
+    kept.append(_Trace(values, objects, make_forward(part)))
+    del kept[:-most]
     return kept[-1].forward
 
 

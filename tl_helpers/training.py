@@ -12,6 +12,7 @@ import numpy as np
 
 from tl_helpers.checkpoint import read_checkpoint, run_key, write_checkpoint
 from tl_helpers.features import answer_once, extract_features, identify, probe, run_once
+from tl_helpers.folding import can_fold, folded_forward
 from tl_helpers.freezing import (
     batch_norms_of,
     discriminative_optimizer,
@@ -527,7 +528,12 @@ def _share_right(output, y):
     return float((output.argmax(axis=-1) == y).mean())
 
 
-def accuracy(model, data, *, batch_size=256):
+def _outputs(model, x, batch_size, fold):
+    forward = folded_forward(model, model) if fold and can_fold(model) else kept_forward(model, model, make_forward)
+    return forward(x, batch_size)
+
+
+def accuracy(model, data, *, batch_size=256, fold_batch_norm=False):
     """Share of examples that a classifier gets right.
 
     Parameters
@@ -537,6 +543,9 @@ def accuracy(model, data, *, batch_size=256):
     data : Dataset or tuple of numpy.ndarray
         ``(x, y)``.
     batch_size : int
+    fold_batch_norm : bool
+        True is faster and rounds otherwise, see :func:`tl_helpers.features.extract_features`: an example may change
+        sides whose two best classes are within about 1e-4 of each other.
 
     Returns
     -------
@@ -544,10 +553,10 @@ def accuracy(model, data, *, batch_size=256):
         0…1.
     """
     x, y = check_data(data, model, None, "data")
-    return _share_right(kept_forward(model, model, make_forward)(x, batch_size), y)
+    return _share_right(_outputs(model, x, batch_size, fold_batch_norm), y)
 
 
-def mean_recall(model, data, *, batch_size=256):
+def mean_recall(model, data, *, batch_size=256, fold_batch_norm=False):
     """Mean over classes of the share of the class's examples that a classifier gets right: each class counts the same.
 
     Parameters
@@ -557,6 +566,9 @@ def mean_recall(model, data, *, batch_size=256):
     data : Dataset or tuple of numpy.ndarray
         ``(x, y)``.
     batch_size : int
+    fold_batch_norm : bool
+        True is faster and rounds otherwise, see :func:`tl_helpers.features.extract_features`: an example may change
+        sides whose two best classes are within about 1e-4 of each other.
 
     Returns
     -------
@@ -564,5 +576,5 @@ def mean_recall(model, data, *, batch_size=256):
         0…1, over the classes that occur.
     """
     x, y = check_data(data, model, None, "data")
-    right = kept_forward(model, model, make_forward)(x, batch_size).argmax(axis=-1) == y
+    right = _outputs(model, x, batch_size, fold_batch_norm).argmax(axis=-1) == y
     return float(np.mean([right[y == label].mean() for label in np.unique(y)]))
