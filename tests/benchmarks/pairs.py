@@ -1,6 +1,7 @@
-"""Which of two ways is faster? They take turns, the fastest trial of each counts, and the results must agree."""
+"""Which of two ways is faster? They take turns, the median of their trials counts, and the results must agree."""
 
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 
@@ -67,6 +68,11 @@ def are_identical(*outcomes):
     )
 
 
+def seconds_of(outcomes):
+    """Return the seconds of each trial."""
+    return [outcome.seconds for outcome in outcomes]
+
+
 def make_row(name, baseline, ours, *, identical, target=None, **more):
     """Make a row of the table.
 
@@ -74,7 +80,7 @@ def make_row(name, baseline, ours, *, identical, target=None, **more):
     ----------
     name : str
     baseline, ours : list of float
-        Seconds of each trial; the smallest counts, since other programs can only add to it.
+        Seconds of each trial; the median counts.
     identical : bool or None
         Whether results agree bit for bit; None where they need not.
     target : float or str, optional
@@ -88,11 +94,11 @@ def make_row(name, baseline, ours, *, identical, target=None, **more):
         ``name``, ``baseline_cpu_s``, ``ours_cpu_s``, ``ratio``, ``identical``, ``target``, ``met``, ``trials`` and
         `more`, which may replace some.
     """
-    ratio = min(baseline) / min(ours)
+    ratio = median(baseline) / median(ours)
     row = {
         "name": name,
-        "baseline_cpu_s": round(float(min(baseline)), 4),
-        "ours_cpu_s": round(float(min(ours)), 4),
+        "baseline_cpu_s": round(float(median(baseline)), 4),
+        "ours_cpu_s": round(float(median(ours)), 4),
         "ratio": round(float(ratio), 2),
         "identical": identical,
         "target": target,
