@@ -28,6 +28,7 @@ def arithmetic():
     import keras
     import numpy as np
     import tensorflow as tf
+    from tensorflow.python.framework.config import is_op_determinism_enabled
 
     import tl_helpers
 
@@ -41,7 +42,7 @@ def arithmetic():
             tf.config.threading.get_inter_op_parallelism_threads(),
         ],
         [tf.config.optimizer.get_jit(), sorted(map(str, tf.config.optimizer.get_experimental_options().items()))],
-        [tf.config.experimental.tensor_float_32_execution_enabled(), tf.zeros(()).device],
+        [tf.config.experimental.tensor_float_32_execution_enabled(), is_op_determinism_enabled(), tf.zeros(()).device],
         sorted(f"{name}={value}" for name, value in os.environ.items() if name.startswith(_SETTINGS)),
     ]
 

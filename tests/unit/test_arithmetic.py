@@ -36,6 +36,14 @@ def test_threads_count(which, monkeypatch):
     assert arithmetic() != before
 
 
+def test_deterministic_operations_count(monkeypatch):
+    from tensorflow.python.framework import config
+
+    before = arithmetic()
+    monkeypatch.setattr(config, "is_op_determinism_enabled", lambda: True)
+    assert arithmetic() != before
+
+
 def test_what_else_is_in_the_environment_does_not_count(monkeypatch):
     before = arithmetic()
     monkeypatch.setenv("TL_HELPERS_ANYTHING", str(os.getpid()))
