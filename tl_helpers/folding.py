@@ -10,6 +10,7 @@ import warnings
 
 import numpy as np
 
+from tl_helpers.computations import computed_by
 from tl_helpers.fingerprint import fingerprint
 from tl_helpers.graph import is_graph, nodes_of
 from tl_helpers.loop import compile_call, in_batches
@@ -42,7 +43,7 @@ def can_fold(model):
     reason = "no BatchNorm in it stands right behind a convolution or dense layer whose output nothing else reads"
     if not is_graph(model) or "call" in vars(model) or len(model.inputs) != 1 or len(model.outputs) != 1:
         reason = "it is not known to do what its layers tell, from one input to one output"
-    elif any(layer.compute_dtype != layer.variable_dtype for layer in model._flatten_layers()):
+    elif any(_is_coarse(layer) for layer in model._flatten_layers()):
         reason = "it computes in half precision, where rounding is too coarse"
     elif _has_pairs(model):
         return True
@@ -115,7 +116,7 @@ def fold_batch_norm(model):
 def _in_use(node):
     """Return the call of a layer in use, folded inside where it is a model."""
     layer = node.layer
-    if _is_plain_model(layer) and not _is_masked(node):
+    if _can_look_inside(node):
         return fold_batch_norm(layer)
     if getattr(layer, "_call_has_training_arg", False):
         return lambda *positional, **named: layer(*positional, **named | {"training": False})
@@ -128,13 +129,29 @@ def _is_masked(node):
     return any(getattr(item, "_keras_mask", None) is not None for item in keras.tree.flatten(node.arguments))
 
 
-def _is_plain_model(layer):
-    return is_graph(layer) and "call" not in vars(layer) and len(layer.inputs) == len(layer.outputs) == 1
+def _is_coarse(layer):
+    return layer.compute_dtype != layer.variable_dtype or layer.compute_dtype in ("float16", "bfloat16")
+
+
+def _can_look_inside(node):
+    """Tell whether a layer is a model from one input to one output, called with that input itself, in no container."""
+    import keras
+
+    layer, (positional, named) = node.layer, node.arguments
+    return (
+        is_graph(layer)
+        and "call" not in vars(layer)
+        and len(layer.inputs) == len(layer.outputs) == 1
+        and len(positional) == 1
+        and isinstance(positional[0], keras.KerasTensor)
+        and set(named) <= {"training", "mask"}
+        and not _is_masked(node)
+    )
 
 
 def _has_pairs(model):
     nodes = nodes_of(model)
-    return bool(_pairs(model, nodes)) or any(_is_plain_model(node.layer) and _has_pairs(node.layer) for node in nodes)
+    return bool(_pairs(model, nodes)) or any(_can_look_inside(node) and _has_pairs(node.layer) for node in nodes)
 
 
 def _pairs(model, nodes):
@@ -160,7 +177,8 @@ def _fits(before, norm):
     return (
         batch_norm.axis % rank == channels
         and layer.activation in (None, keras.activations.linear)
-        and not any("call" in vars(each) for each in (layer, batch_norm))
+        and not any("call" in vars(each) or computed_by(each) for each in (layer, batch_norm))
+        and layer.use_bias == (layer.bias is not None)
         and not getattr(layer, "lora_enabled", False)
         and getattr(layer.dtype_policy, "quantization_mode", None) is None
         and layer.compute_dtype == batch_norm.compute_dtype

@@ -252,3 +252,42 @@ def test_accuracies_can_be_had_from_the_folded_network():
     assert accuracy(model, (x, y), fold_batch_norm=True) == accuracy(model, (x, y)) == 9 / 12
     assert mean_recall(model, (x, y), fold_batch_norm=True) == mean_recall(model, (x, y))
     assert "_self_traces_with_weights" in vars(model)
+
+
+@pytest.mark.parametrize("given", ["a list", "a dict", "a name"])
+def test_a_nested_network_that_is_called_otherwise_than_with_its_input_is_left(given):
+    image = keras.Input((9, 8, 3), name="image")
+    inner = behind(layers.Conv2D(4, 3))
+    if given == "a dict":
+        inner = keras.Model({"image": inner.inputs[0]}, inner.outputs[0])
+    output = inner(inputs=image) if given == "a name" else inner([image] if given == "a list" else {"image": image})
+    model = keras.Model(image, output)
+    x = pictures((9, 8, 3))
+    with pytest.warns(UserWarning, match="changes nothing"):
+        assert not can_fold(model)
+    np.testing.assert_array_equal(fold_batch_norm(model)(x), model(x))
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_a_network_wholly_in_half_precision_is_not_folded(precision):
+    model = behind(layers.Conv2D(4, 3, dtype=precision), layers.BatchNormalization(dtype=precision))
+    with pytest.warns(UserWarning, match="half precision"):
+        assert not can_fold(model)
+
+
+def without_bias(layer):
+    layer.use_bias = False
+
+
+def with_another_convolution(layer):
+    convolve = layer.convolution_op
+    object.__setattr__(layer, "convolution_op", lambda x, kernel: -convolve(x, kernel))
+
+
+@pytest.mark.parametrize("change", [without_bias, with_another_convolution])
+def test_a_layer_that_was_changed_by_hand_is_not_folded(change):
+    layer = layers.Conv2D(4, 3)
+    model, x = behind(layer), pictures((9, 8, 3))
+    change(layer)
+    assert count(model) == 0
+    np.testing.assert_array_equal(fold_batch_norm(model)(x), model(x))
