@@ -182,7 +182,8 @@ def describe(model, *, of_class=True):
 def _settings(layer):
     import keras
 
-    if isinstance(layer, keras.Model) and is_own(layer) and getattr(layer, "outputs", None):
+    replaced = "call" in getattr(layer, "__dict__", {})  # it may then do more than its layers
+    if isinstance(layer, keras.Model) and is_own(layer) and getattr(layer, "outputs", None) and not replaced:
         return describe(layer)
     settings = settings_of(layer)
     computes = computed_by(layer) if settings is not None else [layer]

@@ -18,6 +18,8 @@ from tl_helpers.weights import not_finite, put_back, snapshot
 _HALF = ("float16", "bfloat16")
 # Seconds of work between two looks at the clock, the keyboard's interrupt and the progress bar.
 _CHUNK_SECONDS = 0.25
+# How many kinds of inputs, such as sizes of images, a compiled network keeps a compilation for.
+_MOST_KINDS = 8
 
 
 def draw_batches(n, updates, batch_size, seed):
@@ -312,14 +314,22 @@ def compile_call(model, *, training=False):
     """
     import tensorflow as tf
 
-    traced = tf.function(lambda x: in_full_precision(model(x, training=training)), autograph=False, jit_compile=False)
     concrete = {}
 
+    def run(x):
+        return in_full_precision(model(x, training=training))
+
     def call(x):
-        if (x.dtype, x.shape[1:]) not in concrete:
-            spec = tf.TensorSpec((None, *x.shape[1:]), x.dtype)
-            concrete[x.dtype, x.shape[1:]] = traced.get_concrete_function(spec)
-        return concrete[x.dtype, x.shape[1:]](tf.constant(x)).numpy()
+        kind = x.dtype, x.shape[1:]
+        compiled = concrete.get(kind)
+        if compiled is None:
+            # A function of TensorFlow's for each, as one alone would keep every kind it ever saw.
+            traced = tf.function(run, autograph=False, jit_compile=False)
+            compiled = traced.get_concrete_function(tf.TensorSpec((None, *x.shape[1:]), x.dtype))
+            concrete[kind] = compiled
+            for old in list(concrete)[:-_MOST_KINDS]:
+                concrete.pop(old, None)
+        return compiled(tf.constant(x)).numpy()
 
     return call
 

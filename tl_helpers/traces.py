@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tl_helpers.computations import attributes_of
-from tl_helpers.graph import describe, is_graph
+from tl_helpers.graph import describe, is_graph, nodes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,9 +67,10 @@ def kept_forward(model, part, make_forward, *, weights=None):
     for trace in kept:
         if trace.is_of(values, objects):
             return trace.forward
-    kept.append(_Trace(values, objects, make_forward(part)))
+    made = _Trace(values, objects, make_forward(part))
+    kept.append(made)
     del kept[:-most]
-    return kept[-1].forward
+    return made.forward  # not the last one kept: another thread may have added its own
 
 
 def _state_of(part):
@@ -77,7 +78,12 @@ def _state_of(part):
     import keras
     import tensorflow as tf
 
-    if not is_graph(part) or "call" in vars(part):
+    if not is_graph(part):
+        return None
+    graphs = [layer for layer in part._flatten_layers() if is_graph(layer)]
+    nodes = [node for graph in graphs for node in nodes_of(graph)]
+    given = keras.tree.flatten([node.arguments for node in nodes])
+    if any("call" in vars(graph) for graph in graphs) or any(map(callable, given)):
         return None
     try:
         description = json.dumps(describe(part), sort_keys=True)
@@ -89,8 +95,16 @@ def _state_of(part):
     for layer in part._flatten_layers(include_self=False):
         # Not by value: some layers of Keras keep tensors that they have computed from their settings or their data.
         objects += [layer, type(layer), type(layer).call, *attributes_of(layer).values()]
+    operations = [node.layer for node in nodes if not isinstance(node.layer, keras.Layer)]
+    objects += [part for operation in operations for part in (type(operation), type(operation).call)]
+    try:
+        # By value, as some of them are made anew with each part. Only what is no plain value must be the same object.
+        settings = json.dumps(list(map(attributes_of, operations)), sort_keys=True, default=objects.append)
+    except (TypeError, ValueError):
+        return None
     values = (
         description,
+        settings,
         keras.config.floatx(),
         keras.config.epsilon(),
         keras.config.image_data_format(),

@@ -1,5 +1,6 @@
 """A forward pass that was traced before is used again only where it gives what a new one would."""
 
+import dataclasses
 import gc
 import os
 import weakref
@@ -12,6 +13,8 @@ from keras import layers
 from tl_helpers import features, training
 from tl_helpers.features import extract_features
 from tl_helpers.freezing import freeze, unfreeze
+from tl_helpers.loop import compile_call
+from tl_helpers.traces import kept_forward
 from tl_helpers.training import accuracy, mean_recall
 
 X = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 2), "uint8")
@@ -206,3 +209,59 @@ def test_a_model_keeps_few_traces_and_none_in_a_file_or_a_copy(tmp_path):
     for other in (keras.models.load_model(tmp_path / "model.keras"), keras.models.clone_model(model)):
         assert "_self_traces" not in vars(other)
     np.testing.assert_array_equal(extract_features(keras.models.load_model(tmp_path / "model.keras"), X), expected)
+
+
+def test_a_setting_of_an_operation_that_is_changed_is_noticed():
+    model = network(last=lambda x: keras.ops.clip(10 * x, 0.0, 1.0))
+    before = extract_features(model, X)
+    clip = next(each for each in model.operations if type(each).__name__ == "Clip")
+    clip.x_max = 0.5
+    assert before.max() == 1 and extract_features(model, X).max() == 0.5
+
+
+def test_a_function_of_ones_own_within_an_operation_or_a_nested_network_is_traced_each_time(monkeypatch):
+    def times(x):
+        return x * float(os.environ["GAIN"])
+
+    def replaced(x):
+        inner = keras.Sequential([keras.Input((3,)), layers.Flatten()])
+        output = inner(x)
+        object.__setattr__(inner, "call", lambda x, training=None, mask=None: times(x))
+        return output
+
+    for last in (lambda x: keras.ops.map(times, x), replaced):
+        monkeypatch.setenv("GAIN", "1")
+        model = network(last=last)
+        first = extract_features(model, X)
+        monkeypatch.setenv("GAIN", "-3")
+        np.testing.assert_allclose(extract_features(model, X), -3 * first, rtol=1e-6)
+
+
+def test_a_nested_network_of_which_the_call_is_replaced_is_not_found_in_a_cache():
+    inner = keras.Sequential([keras.Input((8, 8, 2)), layers.Rescaling(2.0)])
+    model = keras.Sequential([keras.Input((8, 8, 2)), inner])
+    cache = {}
+    first = extract_features(model, X, cache=cache)
+    object.__setattr__(inner, "call", lambda x, training=None, mask=None: -2.0 * keras.ops.cast(x, "float32"))
+    np.testing.assert_array_equal(extract_features(model, X, cache=cache), -first)
+
+
+def test_a_trace_that_another_thread_adds_at_the_same_time_is_not_taken_for_ones_own():
+    class Shared(list):
+        def append(self, trace):
+            super().append(trace)
+            super().append(dataclasses.replace(trace, values=(), forward="of the other thread"))
+
+    model = network()
+    vars(model)["_self_traces"] = Shared()
+    assert kept_forward(model, model, lambda part: "own") == "own"
+
+
+def test_few_sizes_of_images_are_kept():
+    image = keras.Input((None, None, 2))
+    model, sizes = keras.Model(image, layers.Conv2D(2, 1)(image)), []
+    call = compile_call(lambda x, training: sizes.append(x.shape[1]) or model(x, training=training))
+    for size in (*range(1, 13), 12, 1):
+        x = X[:, :size, :] if size < 9 else np.repeat(X, 2, axis=1)[:, :size]
+        np.testing.assert_array_equal(call(x), model(x))
+    assert sizes == [*range(1, 13), 1]
