@@ -89,9 +89,11 @@ def fold_batch_norm(model):
     import keras
 
     nodes = nodes_of(model)
-    pairs = {id(norm): _folded(before, norm) for before, norm in _pairs(model, nodes)}
-    skipped = {id(before) for before, _ in _pairs(model, nodes)}
-    arguments_of = {id(norm): before.arguments for before, norm in _pairs(model, nodes)}
+    found = [(before, norm, _folded(before, norm)) for before, norm in _pairs(model, nodes)]
+    found = [(before, norm, layer) for before, norm, layer in found if layer is not None]
+    pairs = {id(norm): layer for _, norm, layer in found}
+    skipped = {id(before) for before, _, _ in found}
+    arguments_of = {id(norm): before.arguments for before, norm, _ in found}
     steps = [
         (node, pairs.get(id(node)) or _in_use(node), arguments_of.get(id(node), node.arguments))
         for node in nodes
@@ -196,7 +198,7 @@ def _class_of(layer):
 
 
 def _folded(before, norm):
-    """Make a copy of a layer that does what the layer and the BatchNorm behind it do."""
+    """Make a copy of a layer that does what it and the BatchNorm behind it do; None where numbers become too large."""
     import keras
 
     layer, batch_norm = before.layer, norm.layer
@@ -215,13 +217,14 @@ def _folded(before, norm):
     bias = -mean if layer.bias is None else layer.bias.numpy() - mean
     bias = bias * scale + (batch_norm.beta.numpy() if batch_norm.center else 0)
     name, axes = _FOLDING[type(layer).__name__]
-    for weight in copy.weights:
-        own = weight.name
-        if own == "bias":
-            weight.assign(bias)
-        elif own == name:
-            kernel = getattr(layer, name).numpy()
-            weight.assign(kernel * scale.reshape(kernel.shape[-axes:]))
-        else:
-            weight.assign(getattr(layer, own))
-    return copy
+    with np.errstate(over="ignore"):  # where it overflows, nothing is folded
+        for weight in copy.weights:
+            own = weight.name
+            if own == "bias":
+                weight.assign(bias)
+            elif own == name:
+                kernel = getattr(layer, name).numpy()
+                weight.assign(kernel * scale.reshape(kernel.shape[-axes:]))
+            else:
+                weight.assign(getattr(layer, own))
+    return copy if all(np.isfinite(weight.numpy()).all() for weight in copy.weights) else None

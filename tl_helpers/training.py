@@ -547,7 +547,7 @@ def accuracy(model, data, *, batch_size=256, fold_batch_norm=False):
     batch_size : int
     fold_batch_norm : bool
         True is faster and rounds otherwise, see :func:`tl_helpers.features.extract_features`: an example may change
-        sides whose two best classes are within about 1e-4 of each other.
+        sides whose two best classes are as near to each other as that.
 
     Returns
     -------
@@ -570,7 +570,7 @@ def mean_recall(model, data, *, batch_size=256, fold_batch_norm=False):
     batch_size : int
     fold_batch_norm : bool
         True is faster and rounds otherwise, see :func:`tl_helpers.features.extract_features`: an example may change
-        sides whose two best classes are within about 1e-4 of each other.
+        sides whose two best classes are as near to each other as that.
 
     Returns
     -------

@@ -291,3 +291,13 @@ def test_a_layer_that_was_changed_by_hand_is_not_folded(change):
     change(layer)
     assert count(model) == 0
     np.testing.assert_array_equal(fold_batch_norm(model)(x), model(x))
+
+
+def test_numbers_that_would_become_infinite_are_not_folded():
+    model = behind(layers.Conv2D(2, 1, use_bias=False))
+    norm = model.layers[-1]
+    model.layers[1].set_weights([np.full((1, 1, 3, 2), 1e5, "float32")])
+    norm.set_weights([np.full(2, value, "float32") for value in (1e33, 0, 0, 0)])
+    x = np.full((2, 9, 8, 3), 1e-6, "float32")
+    assert_nearly_the_same(model, x)
+    assert np.isfinite(np.asarray(fold_batch_norm(model)(x))).all()
