@@ -44,6 +44,9 @@ _CLASS_BOOKKEEPING = {
 }
 _SCALARS = (bool, int, float, complex, str, bytes, type(None))
 _METHODS = (types.FunctionType, property, staticmethod, classmethod)
+# What functools.singledispatch makes, and which of its variables only remember calls.
+_GENERIC = functools.singledispatch(len).__code__
+_GENERIC_MEMORY = ("cache_token", "dispatch_cache", "_clear_cache")
 _LOCKS = (type(threading.Lock()), type(threading.RLock()))
 
 
@@ -231,8 +234,10 @@ class _Hasher:
     def _feed_function(self, function):
         self._feed(function.__code__)
         self._feed((function.__defaults__, function.__kwdefaults__))
+        memory = _GENERIC_MEMORY if function.__code__ is _GENERIC else ()
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-            self._feed_used(function, name, _cell_content(cell))
+            if name not in memory:
+                self._feed_used(function, name, _cell_content(cell))
         for name, paths in sorted(_global_names(function.__code__).items()):
             if name in function.__globals__:
                 value = function.__globals__[name]
@@ -244,7 +249,7 @@ class _Hasher:
                 if not is_library(value.__name__):
                     for path in sorted(paths):
                         self._feed_used(function, ".".join((name, *path)), _at_the_end_of(value, path))
-        self._feed([item for item in sorted(vars(function).items()) if item[0] != "__wrapped__"])
+        self._feed([item for item in sorted(vars(function).items()) if item[0] not in ("__wrapped__", *memory)])
 
     def _feed_used(self, function, name, value):
         try:
@@ -284,8 +289,9 @@ class _Hasher:
             self._feed([(name, member.value) for name, member in kind.__members__.items()])
             members = {name: member for name, member in members.items() if isinstance(member, _METHODS)}
         for name, member in sorted(members.items()):
-            self._write("member", name)
+            # What stands for a slot tells no more than `__slots__`, and a class sent by value has none.
             if not isinstance(member, (types.MemberDescriptorType, types.GetSetDescriptorType)):
+                self._write("member", name)
                 self._feed(member)
 
     def _feed_object(self, value):

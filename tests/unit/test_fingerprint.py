@@ -326,6 +326,9 @@ def test_a_generic_function_counts_with_all_its_kinds():
     """
     assert fingerprint(define(source)) == fingerprint(define(source))
     assert fingerprint(define(source)) != fingerprint(define(source.replace("return 1", "return 2")))
+    called = define(source)
+    called(1)  # it remembers which kind that was, which decides nothing
+    assert fingerprint(called) == fingerprint(define(source))
 
 
 def test_two_of_one_name_are_told_apart():

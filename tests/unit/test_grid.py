@@ -444,6 +444,24 @@ print(scores())
 """
 
 
+def test_objects_with_slots_of_a_notebook_are_no_other_code():
+    space = {"__name__": "__main__"}
+    source = """
+        import dataclasses
+
+        @dataclasses.dataclass(slots=True)
+        class Settings:
+            rate: float = 0.5
+
+        SETTINGS = Settings()
+
+        def study(arm, budget, seed):
+            return {"score": SETTINGS.rate}
+    """
+    exec(textwrap.dedent(source), space)
+    assert run_grid(space["study"], ["a"], [1], [0], path=None)["score"].tolist() == [0.5]
+
+
 def test_a_module_edited_since_its_import_gives_no_row_under_the_old_name(path, tmp_path):
     (tmp_path / "helper.py").write_text("def gain(seed):\n    return seed\n")
     done = run_program(EDITED.format(folder=str(tmp_path), log=str(path)))
