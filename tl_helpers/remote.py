@@ -165,8 +165,9 @@ def _agree(order):
         raise Refusal(f"the kit in {folder} has changed since {_place()} imported it. Restart the workers.")
     if _identity_of(order["payload"]) != order["identity"]:
         raise Refusal(
-            f"{_place()} has another version of the function or of a module that it uses. Bring the same files to both "
-            f"sides and restart the workers."
+            f"{_place()} has another version of the function or of a module that it uses, or a run has changed what "
+            f"the module holds. Bring the same files to both sides and restart the workers; remember results with "
+            f"functools.lru_cache rather than in a module's variables."
         )
 
 

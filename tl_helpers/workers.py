@@ -250,12 +250,14 @@ def interrupts_held(*, stopping=False):
 
 
 class OtherCode(RuntimeError):
-    """A module was edited after it was imported here, so that a worker process has other code."""
+    """A module was edited or changed after it was imported here, so that a worker process has other code or values."""
 
     def __init__(self):
         super().__init__(
-            "a module that the function uses was edited after it was imported here: worker processes have the new code "
-            "and this one the old. Restart the kernel, or reload the module with importlib.reload, and call again."
+            "a module that the function uses was edited after it was imported here, or what it holds was changed here "
+            "(such as module.RATE = 0.5, or a dictionary that a call has filled): worker processes have what the file "
+            "says and this one has not. Restart the kernel, or reload the module with importlib.reload, and call "
+            "again; pass values as fixed arguments, and remember results with functools.lru_cache."
         )
 
     def __reduce__(self):
