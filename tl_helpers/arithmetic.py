@@ -30,11 +30,11 @@ def arithmetic():
     import tensorflow as tf
     from tensorflow.python.framework.config import is_op_determinism_enabled
 
-    import tl_helpers
+    from tl_helpers import __version__
 
     gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
     return [
-        [tl_helpers.__version__, keras.__version__, tf.__version__, tf.version.GIT_VERSION, np.__version__],
+        [__version__, keras.__version__, tf.__version__, tf.version.GIT_VERSION, np.__version__],
         [platform.system(), platform.machine(), cpu_model(), _instructions(), _cores()],
         [sorted(map(str, gpu.items())) for gpu in gpus],
         [

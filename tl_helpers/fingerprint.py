@@ -50,7 +50,7 @@ _GENERIC_MEMORY = ("cache_token", "dispatch_cache", "_clear_cache")
 _LOCKS = (type(threading.Lock()), type(threading.RLock()))
 
 
-def fingerprint(*values):
+def fingerprint(*values, variables=True):
     """Return a short hash of `values`.
 
     Parameters
@@ -58,6 +58,9 @@ def fingerprint(*values):
     *values
         Plain values, NumPy arrays and scalars, containers and dataclasses of these, paths, pandas objects, functions,
         and, by way of their pickled bytes in memory, other objects that can be pickled.
+    variables : bool
+        False leaves out what variables of the user's modules hold that a call may fill or replace: lists, dictionaries,
+        sets, arrays, other objects that cannot be called, and None.
 
     Returns
     -------
@@ -80,7 +83,7 @@ def fingerprint(*values):
     that a function imports inside itself, of annotations, and of what is found by a text (``globals()["RATE"]``,
     ``eval``) or by other ways around names (``__subclasses__``).
     """
-    hasher = _Hasher()
+    hasher = _Hasher(variables)
     hasher.feed(values)
     return hasher.digest.hexdigest()[:LENGTH]
 
@@ -88,7 +91,8 @@ def fingerprint(*values):
 class _Hasher:
     """Feeds values into one digest, each with its type and length, so that no two different values look alike."""
 
-    def __init__(self):
+    def __init__(self, variables=True):
+        self.variables = variables
         self.digest = hashlib.sha256()
         self.open = []  # containers being fed just now: a container that holds itself must not be followed for ever
         self.definitions = []  # functions and classes already fed
@@ -243,13 +247,24 @@ class _Hasher:
                 value = function.__globals__[name]
                 self._write("global", name)
                 if not isinstance(value, types.ModuleType):
-                    self._feed_used(function, name, value)
+                    # What a function of a notebook holds goes with it wherever it goes.
+                    held = value if function.__module__ == "__main__" else self._as_imported(value)
+                    self._feed_used(function, name, held)
                     continue
                 self._name_module(value)
                 if not is_library(value.__name__):
                     for path in sorted(paths):
-                        self._feed_used(function, ".".join((name, *path)), _at_the_end_of(value, path))
+                        held = self._as_imported(_at_the_end_of(value, path))
+                        self._feed_used(function, ".".join((name, *path)), held)
         self._feed([item for item in sorted(vars(function).items()) if item[0] not in ("__wrapped__", *memory)])
+
+    def _as_imported(self, value):
+        """Return what counts of a value that a variable of a module holds."""
+        fixed = isinstance(value, (*_SCALARS, tuple, frozenset, enum.Enum, types.ModuleType)) and value is not None
+        if self.variables or fixed or callable(value):
+            return value
+        kind = real_class(value)
+        return "a variable" if is_library(_module_of(kind)) else kind
 
     def _feed_used(self, function, name, value):
         try:
@@ -274,7 +289,7 @@ class _Hasher:
             self._write("member", name)
             depth, home = len(self.open), self.home
             try:
-                self._feed(member)
+                self._feed(self._as_imported(member))
             except TypeError:  # such as an open file: its line in the module says what it is
                 del self.open[depth:]
                 self.home = home

@@ -45,9 +45,9 @@ def environment():
     dict
         ``versions`` (name → version, of those packages that are installed), ``cpu``, ``cores`` and ``system``.
     """
-    import tl_helpers
+    from tl_helpers import __version__
 
-    versions = {"python": platform.python_version(), "tl_helpers": tl_helpers.__version__}
+    versions = {"python": platform.python_version(), "tl_helpers": __version__}
     for package in _PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)

@@ -27,6 +27,7 @@ _DECIDING = {
 }
 # Runs of one process share seeds and TensorFlow's state, so they happen one after the other.
 _one_at_a_time = threading.RLock()
+_payloads_seen = {}
 
 
 class Refusal(RuntimeError):
@@ -51,6 +52,7 @@ def make_order(payload):
         "payload": payload,
         # Of what arrives rather than of what was sent: the way through pickle is then the same on both sides.
         "identity": identity(*unpack(payload)),
+        "code": identity(*unpack(payload), variables=False),
         "kit": _kit_digest(),
         "versions": _versions(),
         "settings": settings,
@@ -163,11 +165,12 @@ def _agree(order):
         )
     if _kit_digest_at_first() != order["kit"]:
         raise Refusal(f"the kit in {folder} has changed since {_place()} imported it. Restart the workers.")
-    if _identity_of(order["payload"]) != order["identity"]:
+    (code, whole), has_worked = _identities_of(order["payload"]), _has_worked_before(order["payload"])
+    if whole != order["identity"] and (code != order["code"] or not has_worked):
         raise Refusal(
-            f"{_place()} has another version of the function or of a module that it uses, or a run has changed what "
-            f"the module holds. Bring the same files to both sides and restart the workers; remember results with "
-            f"functools.lru_cache rather than in a module's variables."
+            f"{_place()} has another version of the function or of a module that it uses, or what the module holds was "
+            f"changed after the import where the runs were ordered. Bring the same files to both sides and restart the "
+            f"workers; remember results with functools.lru_cache rather than in a module's variables."
         )
 
 
@@ -175,8 +178,16 @@ def _place():
     return f"the worker on {platform.node()} (process {os.getpid()})"
 
 
+def _has_worked_before(payload):
+    """Tell whether runs of another payload came before, which may have filled variables of modules."""
+    digest = hashlib.sha256(payload).digest()
+    _payloads_seen.setdefault("first", digest)
+    return _payloads_seen["first"] != digest
+
+
 @functools.lru_cache(maxsize=1)
-def _identity_of(payload):
+def _identities_of(payload):
+    """Return the hash of the code that a payload uses here, and that of code and values."""
     try:
         function, fixed = unpack_once(payload)
     except Exception as error:
@@ -184,7 +195,7 @@ def _identity_of(payload):
             f"{_place()} cannot unpack the function ({type(error).__name__}: {error}). If a module of yours is missing "
             f"there, bring it there."
         ) from error
-    return identity(function, fixed)
+    return identity(function, fixed, variables=False), identity(function, fixed)
 
 
 def _kit_digest():

@@ -108,7 +108,7 @@ def unpack(content):
 unpack_once = functools.lru_cache(maxsize=1)(unpack)
 
 
-def identity(function, fixed):
+def identity(function, fixed, *, variables=True):
     """Return the hash of what a run depends on besides the data.
 
     Parameters
@@ -116,14 +116,15 @@ def identity(function, fixed):
     function : callable
     fixed : dict
         Its fixed arguments.
+    variables : bool
+        See :func:`tl_helpers.fingerprint.fingerprint`.
 
     Returns
     -------
     str
     """
-    return fingerprint(
-        qualified_name(function), function, sorted((name, fingerprint(value)) for name, value in fixed.items())
-    )
+    digests = sorted((name, fingerprint(value, variables=variables)) for name, value in fixed.items())
+    return fingerprint(qualified_name(function), function, digests, variables=variables)
 
 
 def execute(payload, arm, budget, seed):

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
 from tl_helpers.runs import execute, identity, portable, unpack, unpack_once
@@ -35,20 +36,21 @@ def _serve(connection, parent):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent decides
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     with contextlib.suppress(EOFError, OSError):
-        payload, agreed = connection.recv_bytes(), connection.recv()
-        other = _is_other_code(payload, agreed)
+        payload, theirs = connection.recv_bytes(), connection.recv()
+        ours = _identities(unpack_once, payload)
+        other_code, other_values = (None not in (a, b) and a != b for a, b in zip(ours, theirs, strict=True))
         while True:
             task = connection.recv()
-            outcome = ("failed", portable(OtherCode())) if other else execute(payload, *task)
-            connection.send((*outcome, tidy()))
+            outcome = ("failed", portable(OtherCode())) if other_code else execute(payload, *task)
+            connection.send((*outcome, tidy(), other_values))
 
 
-def _is_other_code(payload, agreed):
-    """Tell whether modules are imported here that differ from those which the parent has imported."""
+def _identities(unpack, payload):
+    """Return the hash of the code that a payload uses here, and that of code and values; None where they have none."""
     try:
-        return agreed is not None and identity(*unpack_once(payload)) != agreed
-    except Exception:  # such as a module that is missing: the run itself will tell
-        return False
+        return tuple(identity(*unpack(payload), variables=variables) for variables in (False, True))
+    except Exception:  # such as a module that is missing: the runs themselves will tell
+        return None, None
 
 
 def _end_with_parent(parent):
@@ -104,14 +106,14 @@ class _Worker:
         with _interrupts_blocked():
             self.process.start()
         theirs.close()
-        self.runs, self.first_bytes, self.task = 0, None, None
+        self.runs, self.first_bytes, self.task, self.other_values = 0, None, None, False
 
     def receive(self):
         """Return outcome, content and whether the worker can go on."""
         try:
             if not self.connection.poll():
                 raise EOFError
-            outcome, content, resident_bytes = self.connection.recv()
+            outcome, content, resident_bytes, self.other_values = self.connection.recv()
         except (EOFError, OSError):
             self.process.join()
             return "failed", portable(WorkerCrash(self.process.exitcode)), False
@@ -147,10 +149,8 @@ class Workers:
 
     def __init__(self, payload, count):
         self.payload, self.count = payload, count
-        self.identity = None  # where it cannot be told, the runs themselves will tell why
-        with contextlib.suppress(Exception):
-            # Of what arrives rather than of what was sent: the way through pickle is then the same on both sides.
-            self.identity = identity(*unpack(payload))
+        # Of what arrives rather than of what was sent: the way through pickle is then the same on both sides.
+        self.identities, self.has_warned = _identities(unpack, payload), False
         self.idle, self.busy = [], []
 
     def __enter__(self):
@@ -167,7 +167,7 @@ class Workers:
         try:
             if fresh:
                 worker.connection.send_bytes(self.payload)
-                worker.connection.send(self.identity)
+                worker.connection.send(self.identities)
             worker.connection.send(task)
         except OSError:
             # It ended before this run began. A fresh one is left for `wait` to report, lest we start workers for ever.
@@ -186,6 +186,9 @@ class Workers:
         for worker in [each for each in self.busy if each.connection in ready or not each.process.is_alive()]:
             outcome, content, usable = worker.receive()
             finished.append((worker.task, outcome, content))
+            if worker.other_values and outcome == "finished" and not self.has_warned:
+                self.has_warned = True
+                warnings.warn(_OTHER_VALUES, stacklevel=2)
             self.busy.remove(worker)
             if usable:
                 self.idle.append(worker)
@@ -249,15 +252,21 @@ def interrupts_held(*, stopping=False):
         signal.raise_signal(signal.SIGINT)
 
 
+_OTHER_VALUES = (
+    "A variable of a module that the function uses was changed here after the import, such as a dictionary that a call "
+    "has filled. Worker processes begin with what the file says. If the runs depend on the change, pass the value as a "
+    "fixed argument."
+)
+
+
 class OtherCode(RuntimeError):
-    """A module was edited or changed after it was imported here, so that a worker process has other code or values."""
+    """A module was edited or changed after it was imported here, so that a worker process has other code or numbers."""
 
     def __init__(self):
         super().__init__(
-            "a module that the function uses was edited after it was imported here, or what it holds was changed here "
-            "(such as module.RATE = 0.5, or a dictionary that a call has filled): worker processes have what the file "
-            "says and this one has not. Restart the kernel, or reload the module with importlib.reload, and call "
-            "again; pass values as fixed arguments, and remember results with functools.lru_cache."
+            "a module that the function uses was edited after it was imported here, or changed here (such as "
+            "module.RATE = 0.5): worker processes have what the file says and this one has not. Restart the kernel, or "
+            "reload the module with importlib.reload, and call again; pass what changes as a fixed argument."
         )
 
     def __reduce__(self):

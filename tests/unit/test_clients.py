@@ -52,7 +52,7 @@ DASK_WORKER = "from distributed.cli.dask_worker import main; main()"
 def start_worker(client, *options, before="", **environment):
     """Start one worker with one thread, in a process that runs `before` first."""
     command = [sys.executable, "-c", f"{before}\n{DASK_WORKER}", client.scheduler.address, "--no-dashboard"]
-    command += [*(options or ["--no-nanny", "--nthreads", "1"]), "--host", "127.0.0.1"]
+    command += [*(options or ["--no-nanny", "--nthreads", "1"]), "--host", "127.0.0.1", "--death-timeout", "60"]
     kept = {name: value for name, value in os.environ.items() if name not in WORKER_ENVIRONMENT}
     return subprocess.Popen(command, env=kept | environment, cwd=tempfile.gettempdir(), stderr=subprocess.DEVNULL)
 

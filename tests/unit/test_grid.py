@@ -471,6 +471,40 @@ def test_a_module_edited_since_its_import_gives_no_row_under_the_old_name(path, 
     assert after == "[70, 71]"
 
 
+REMEMBERING = r"""
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+sys.path.insert(0, {folder!r})
+import remembering
+from tl_helpers.grid import GridError, run_grid
+
+with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+    for function in (remembering.study, partial(remembering.study)):
+        print(run_grid(function, ["a"], [1], [0, 1], path=None, client=pool)["score"].tolist())
+remembering.study("a", 1, 0)
+print(run_grid(remembering.study, ["a"], [1], [0, 1], path=None)["score"].tolist())
+remembering.RATE = 5
+try:
+    run_grid(remembering.study, ["a"], [1], [0, 1], path=None)
+except GridError as error:
+    print(error)
+"""
+
+
+def test_what_a_call_has_filled_is_told_and_what_was_set_is_refused(tmp_path):
+    source = (
+        "MEMO, MODEL, RATE = {}, None, 1\n\ndef study(arm, budget, seed):\n    global MODEL\n    MODEL = MODEL or [1]\n"
+    )
+    source += "    return {'score': RATE * MEMO.setdefault(seed, seed + MODEL[0])}\n"
+    (tmp_path / "remembering.py").write_text(source)
+    done = run_program(REMEMBERING.format(folder=str(tmp_path)))
+    assert done.stdout.startswith("[1, 2]\n[1, 2]\n[1, 2]\n2 of 2 runs of "), done.stderr
+    assert "such as module.RATE = 0.5" in done.stdout
+    assert done.stderr.count("UserWarning: A variable of a module that the function uses") == 1
+
+
 def test_crashes_and_errors_name_their_run_and_spare_the_others(path, monkeypatch):
     monkeypatch.setattr(grid, "HOPELESS", 99)  # the worker with the runs that succeed may be the slower one
 
