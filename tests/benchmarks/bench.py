@@ -1,6 +1,6 @@
 """How much faster is it than the usual way, and is the result the same? Both ways side by side.
 
-    python run.py bench                        all of it: under eight minutes on two quiet cores
+    python run.py bench                        all of it: about ten minutes on two quiet cores
     python run.py bench head grid-overhead     these
     python run.py bench --json FILE            write the table to a file, too
 
