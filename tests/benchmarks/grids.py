@@ -17,7 +17,7 @@ from tests.benchmarks.pairs import Outcome, are_identical, make_row, seconds_of,
 from tl_helpers.experiments import run_grid
 from tl_helpers.workers import WORKER_ENVIRONMENT
 
-RUNS, UPDATES = 8, 600  # a run of about two seconds
+RUNS, UPDATES = 8, 300  # a run of two or three seconds
 EMPTY_RUNS = 10_000
 # Of what the machine allows: two programs at once slow each other down, whoever starts them.
 TARGET_SHARE, TARGET_MILLISECONDS = 0.9, 2.0

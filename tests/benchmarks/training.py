@@ -230,7 +230,7 @@ def head(repeats):
         )
         for name, outcomes in (("head-cold", cold), ("head-second-call", second))
     ]
-    return [*rows, _later_epoch([outcome.later_seconds for outcome in cold["keras"]], repeats)]
+    return [*rows, _later_epoch([outcome.later_seconds for outcome in cold["keras"]], fewer(repeats))]
 
 
 def _later_epoch(keras_seconds, repeats):
