@@ -94,7 +94,7 @@ class Client:
 
     def __init__(self, client, payload, count):
         self.client, self.order, self.wanted = client, make_order(payload), count
-        self.busy, self.done, self.closed = {}, queue.SimpleQueue(), False
+        self.busy, self.done, self.closed, self.warned = {}, queue.SimpleQueue(), False, set()
 
     def __enter__(self):
         return self
@@ -106,8 +106,13 @@ class Client:
     def _capacity(self):
         capacity = getattr(self.client, "_max_workers", 1)
         if isinstance(self.client, ThreadPoolExecutor) and capacity > 1:
-            warnings.warn(_THREADS.format(f"This executor has {capacity} threads."), stacklevel=2)
+            self._warn_once(_THREADS.format(f"This executor has {capacity} threads."))
         return capacity
+
+    def _warn_once(self, message):
+        if message not in self.warned:
+            self.warned.add(message)
+            warnings.warn(message, stacklevel=2)
 
     def submit(self, task):
         """Give a task (arm, budget, seed) to the client."""
@@ -174,7 +179,7 @@ class DaskClient(Client):
 
     def __init__(self, client, payload, count):
         super().__init__(client, payload, count)
-        self.threads, self.asked_at, self.seen_at, self.warned = 1, float("-inf"), time.monotonic(), set()
+        self.threads, self.asked_at, self.seen_at = 1, float("-inf"), time.monotonic()
 
     def _capacity(self):
         if time.monotonic() - self.asked_at > ASK_SECONDS and not self._is_lost():
@@ -192,11 +197,6 @@ class DaskClient(Client):
             self._warn_once(_LONELY)
         if max(threads.values(), default=1) > 1:
             self._warn_once(_THREADS.format(f"The cluster's workers have up to {max(threads.values())} threads each."))
-
-    def _warn_once(self, message):
-        if message not in self.warned:
-            self.warned.add(message)
-            warnings.warn(message, stacklevel=2)
 
     def _send(self, task):
         arguments = {"order": self.order, "task": list(task)}

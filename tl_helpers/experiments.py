@@ -302,9 +302,7 @@ def _check_settings(method, confidence, margin=None):
 
 def _check_margin_in_points(frame, margin, score, unit):
     """Refuse a margin in percentage points for scores in 0…1: any two arms would be equivalent."""
-    scores = _numbers(frame, score)
-    scores = scores[np.isfinite(scores)]
-    if margin is not None and margin >= 1 and unit == "points" and ((scores >= 0) & (scores <= 1)).all():
+    if margin is not None and margin >= 1 and unit == "points" and _are_fractions(_finite_scores(frame, score)):
         raise ValueError(
             f"margin is {margin}, but all scores lie in 0…1: no difference could be outside it. It has the unit of the "
             f"score: two percentage points are margin=0.02."
@@ -351,6 +349,15 @@ def _check_kinds(frame, name):
 
 def _numbers(frame, name):
     return frame[name].to_numpy(dtype=float, na_value=np.nan)
+
+
+def _finite_scores(frame, score):
+    scores = _numbers(frame, score)
+    return scores[np.isfinite(scores)]
+
+
+def _are_fractions(scores):
+    return bool(((scores >= 0) & (scores <= 1)).all())
 
 
 def _check_finite(frame, columns, score):
@@ -694,7 +701,8 @@ def transfer_verdict(
     words = np.select([kept > 0, kept < 0, equivalent & ~open_to_doubt], ["positive", "negative", "equivalent"], "")
     table["verdict"] = [word or "inconclusive" for word in words.tolist()]
     checks = tuple(check for check, _ in findings)
-    narrow = _difference_table(pairs, by, method, 2 * confidence - 1)  # whose intervals two one-sided tests decide by
+    # Two one-sided tests decide by narrower intervals.
+    narrow = _difference_table(pairs, by, method, 2 * confidence - 1) if equivalent.any() else None
     sentence = _sentence(facts, table, narrow, checks, open_to_doubt, margin, unit, confidence)
     return TransferVerdict(_overall(table["verdict"]), sentence, table, checks)
 
@@ -726,12 +734,11 @@ class _Facts(NamedTuple):
     def suspects(self):
         """Return the (arm, other arm, value) whose weakness would explain what is shown, or why nothing is."""
         gains, losses, neither = (self.where(sign) for sign in (1, -1, 0))
-        weak = [(self.baseline, value) for value in (*gains, *neither)]
-        weak += [(control, value) for control in self.controls for value in gains if len(self.rows_of(control, value))]
-        others = [(self.treatment, value) for value in (*losses, *neither)]
-        return [(arm, self.treatment, value) for arm, value in weak] + [
-            (arm, self.baseline, value) for arm, value in others
-        ]
+        found = [(self.baseline, self.treatment, value) for value in (*gains, *neither)]
+        for control in self.controls:
+            ran = [value for value in gains if len(self.rows_of(control, value))]
+            found += [(control, self.treatment, value) for value in ran]
+        return found + [(self.treatment, self.baseline, value) for value in (*losses, *neither)]
 
     def rows_of(self, arm, value):
         return self.frame[rows_where(self.frame, "arm", arm) & rows_where(self.frame, self.by, value)]
@@ -910,7 +917,7 @@ def _guessed(facts, arm, value, chance, pair, confidence):
     at_floor = int((lead <= _ROUNDING * np.abs(guess)).sum())
     if at_floor:
         return f"{at_floor} of {len(rows)} runs"
-    rows, known = rows.assign(lead=lead), np.isfinite(lead)
+    known = np.isfinite(lead)
     units = group_rows(rows[known], ["seed"] if "seed" in pair else pair).values()
     leads = np.array([lead[known][unit].mean() for unit in units])
     unclear = len(leads) > 1 and _interval(leads, "t", confidence)[0] <= 0
@@ -932,26 +939,26 @@ def _against_control(facts, pairs, control, unit, method, confidence):
     if not gains:
         return Check(question, None, "There is no gain where it was run."), set()
     least = table.iloc[[list(pairs).index(value) for value in gains]].sort_values("difference").iloc[0]
-    factor, form = _scale(facts, unit)
-    return Check(question, True, f"Yes: {format(factor * least['difference'], form)} {unit} or more."), set()
+    _, number = _scale(facts, unit)
+    return Check(question, True, f"Yes: {number(least['difference'])} {unit} or more."), set()
 
 
 def _scale(facts, unit):
-    """Return by what to multiply scores, and how to write them."""
-    scores = _numbers(facts.frame, facts.score)
-    scores = scores[np.isfinite(scores)]
-    factor = 100 if unit == "points" and ((scores >= 0) & (scores <= 1)).all() else 1
+    """Return by what to multiply scores, and the function that writes differences of them."""
+    scores = _finite_scores(facts.frame, facts.score)
+    factor = 100 if unit == "points" and _are_fractions(scores) else 1
     hundreds = unit == "points" and factor * np.abs(scores).max(initial=0) > 10
-    return factor, "+.1f" if hundreds else "+.3g"
+
+    def number(value):
+        text = format(factor * value, "+.1f" if hundreds else "+.3g")
+        return text if float(text) or not value else format(factor * value, "+.1g")
+
+    return factor, number
 
 
 def _sentence(facts, table, narrow, checks, open_to_doubt, margin, unit, confidence):
     """Tell the verdict in words: what shows, what is equivalent, what cannot be told, what is not to be relied on."""
-    factor, form = _scale(facts, unit)
-
-    def number(value):
-        text = format(factor * value, form)
-        return text if float(text) or not value else format(factor * value, "+.1g")
+    factor, number = _scale(facts, unit)
 
     def amount(row):
         if row["n"] < 2:
@@ -1000,7 +1007,8 @@ def _sentence(facts, table, narrow, checks, open_to_doubt, margin, unit, confide
         amounts = "; ".join(f"{facts.by} {row[facts.by]}: {amount(row)}" for _, row in measured.iterrows())
         text.append(f"What was measured at {amounts} is open to doubt.")
     if text:
-        level = "" if text[0].startswith("At") and not len(unclear) else f"{100 * confidence:g} % intervals, "
+        all_narrow = len(rows["equivalent"]) and not claims and not len(unclear)
+        level = "" if all_narrow else f"{100 * confidence:g} % intervals, "
         corrected = f", tests corrected for {len(table)} {facts.by}s" if len(table) > 1 else ""
         text[0] = f"{text[0][:-1]} ({level}n = {_span(table['n'])} pairs{corrected})."
     if len(lost):

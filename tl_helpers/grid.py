@@ -20,7 +20,7 @@ from tl_helpers.clients import connect, warn_of_joblib_backend
 from tl_helpers.fingerprint import fingerprint, qualified_name
 from tl_helpers.progress import progress_bar
 from tl_helpers.run_log import SYNC_SECONDS, LogLost, Memory, RunLog
-from tl_helpers.runs import AXES, MEASURED, pack, plain_value, revive, task_key
+from tl_helpers.runs import AXES, MEASURED, identity, pack, plain_value, revive, task_key
 from tl_helpers.workers import Workers, interrupts_held
 
 # When nothing has succeeded and so many runs have failed, the rest would fail as well.
@@ -224,7 +224,7 @@ class _Grid:
             except TypeError as error:
                 raise TypeError(f"The fixed argument {name}: {error}") from error
         self.fixed = {name: _describe(value, fingerprints[name]) for name, value in sorted(fixed.items())}
-        self.spec = fingerprint(self.name, function, sorted(fingerprints.items()))
+        self.spec = identity(function, fingerprints)
         try:
             self.payload = pack((function, fixed))
         except Exception as error:
@@ -248,8 +248,7 @@ def _run_all(grid, tasks, workers, log):
     failures, cause, on_their_way = [], None, 0
 
     def submit_next():
-        hopeless = len(failures) >= HOPELESS and not log.added
-        task = None if hopeless else next(waiting, None)
+        task = None if _is_hopeless(failures, log) else next(waiting, None)
         if task is None:
             return 0
         workers.submit(task)
@@ -289,11 +288,15 @@ def _run_all(grid, tasks, workers, log):
             raise GridError(_failure_message(grid, tasks, log, failures), failures, _frame(grid, log)) from cause
 
 
+def _is_hopeless(failures, log):
+    return len(failures) >= HOPELESS and not log.added
+
+
 def _failure_message(grid, tasks, log, failures):
     finished = len(grid.tasks) - len(tasks) + log.added
     lines = [f"{len(failures)} of {len(grid.tasks)} runs of {grid.name} failed."]
     if len(failures) + log.added < len(tasks):
-        hopeless = len(failures) >= HOPELESS and not log.added
+        hopeless = _is_hopeless(failures, log)
         reason = f"None of the first {len(failures)} succeeded, so the" if hopeless else "The"
         lines.append(f"{reason} other runs were not tried.")
     if log.path:

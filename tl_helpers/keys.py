@@ -81,21 +81,3 @@ def key_column(values):
     import pandas
 
     return pandas.Series(values, dtype=object) if None in values else pandas.Series(values)
-
-
-def largest(values):
-    """Return the largest of some values: None (all labels) before any number; of texts, which have no size, the last.
-
-    Parameters
-    ----------
-    values : list
-        Not empty, see :func:`key_values`.
-
-    Returns
-    -------
-    object
-    """
-    present = [value for value in values if value is not None]
-    if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in present):
-        return values[-1]
-    return None if None in values else max(present)

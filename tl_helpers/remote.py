@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tl_helpers.fingerprint import LENGTH
 from tl_helpers.provenance import environment
-from tl_helpers.runs import execute, identity, portable, unpack, unpack_once
+from tl_helpers.runs import execute, identities, portable, unpack, unpack_once
 from tl_helpers.workers import WORKER_ENVIRONMENT, tidy
 
 # What TensorFlow and Keras read from the environment that changes a result, and what stands for "not set".
@@ -51,8 +51,7 @@ def make_order(payload):
     return {
         "payload": payload,
         # Of what arrives rather than of what was sent: the way through pickle is then the same on both sides.
-        "identity": identity(*unpack(payload)),
-        "code": identity(*unpack(payload), variables=False),
+        "identities": identities(*unpack(payload)),
         "kit": _kit_digest(),
         "versions": _versions(),
         "settings": settings,
@@ -165,8 +164,9 @@ def _agree(order):
         )
     if _kit_digest_at_first() != order["kit"]:
         raise Refusal(f"the kit in {folder} has changed since {_place()} imported it. Restart the workers.")
-    (code, whole), has_worked = _identities_of(order["payload"]), _has_worked_before(order["payload"])
-    if whole != order["identity"] and (code != order["code"] or not has_worked):
+    (code, whole), (their_code, their_whole) = _identities_of(order["payload"]), order["identities"]
+    has_worked = _has_worked_before(order["payload"])
+    if whole != their_whole and (code != their_code or not has_worked):
         raise Refusal(
             f"{_place()} has another version of the function or of a module that it uses, or what the module holds was "
             f"changed after the import where the runs were ordered. Bring the same files to both sides and restart the "
@@ -187,7 +187,7 @@ def _has_worked_before(payload):
 
 @functools.lru_cache(maxsize=1)
 def _identities_of(payload):
-    """Return the hash of the code that a payload uses here, and that of code and values."""
+    """Return the identities of what a payload holds here."""
     try:
         function, fixed = unpack_once(payload)
     except Exception as error:
@@ -195,7 +195,7 @@ def _identities_of(payload):
             f"{_place()} cannot unpack the function ({type(error).__name__}: {error}). If a module of yours is missing "
             f"there, bring it there."
         ) from error
-    return identity(function, fixed, variables=False), identity(function, fixed)
+    return identities(function, fixed)
 
 
 def _kit_digest():

@@ -108,14 +108,14 @@ def unpack(content):
 unpack_once = functools.lru_cache(maxsize=1)(unpack)
 
 
-def identity(function, fixed, *, variables=True):
+def identity(function, digests, *, variables=True):
     """Return the hash of what a run depends on besides the data.
 
     Parameters
     ----------
     function : callable
-    fixed : dict
-        Its fixed arguments.
+    digests : dict of str to str
+        The fingerprints of its fixed arguments.
     variables : bool
         See :func:`tl_helpers.fingerprint.fingerprint`.
 
@@ -123,8 +123,32 @@ def identity(function, fixed, *, variables=True):
     -------
     str
     """
-    digests = sorted((name, fingerprint(value, variables=variables)) for name, value in fixed.items())
-    return fingerprint(qualified_name(function), function, digests, variables=variables)
+    return fingerprint(qualified_name(function), function, sorted(digests.items()), variables=variables)
+
+
+def identities(function, fixed):
+    """Return what tells whether runs of a function are the same here and in another process.
+
+    Parameters
+    ----------
+    function : callable
+    fixed : dict
+        Its fixed arguments.
+
+    Returns
+    -------
+    code, whole : str
+        The hash of what a run depends on, without and with what variables of modules hold.
+    """
+    code, whole = (
+        identity(
+            function,
+            {name: fingerprint(value, variables=variables) for name, value in fixed.items()},
+            variables=variables,
+        )
+        for variables in (False, True)
+    )
+    return code, whole
 
 
 def execute(payload, arm, budget, seed):

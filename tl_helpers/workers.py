@@ -11,7 +11,7 @@ import time
 import warnings
 from pathlib import Path
 
-from tl_helpers.runs import execute, identity, portable, unpack, unpack_once
+from tl_helpers.runs import execute, identities, portable, unpack, unpack_once
 
 # What a worker's environment holds: one thread for TensorFlow and for the libraries under NumPy and scikit-learn, a GPU
 # that is shared rather than seized, and none of TensorFlow's start-up lines.
@@ -46,9 +46,9 @@ def _serve(connection, parent):
 
 
 def _identities(unpack, payload):
-    """Return the hash of the code that a payload uses here, and that of code and values; None where they have none."""
+    """Return the identities of what a payload holds here; None where they have none."""
     try:
-        return tuple(identity(*unpack(payload), variables=variables) for variables in (False, True))
+        return identities(*unpack(payload))
     except Exception:  # such as a module that is missing: the runs themselves will tell
         return None, None
 
