@@ -11,7 +11,6 @@ import dis
 import enum
 import functools
 import hashlib
-import importlib
 import os
 import sys
 import sysconfig
@@ -237,6 +236,8 @@ class _Hasher:
 
     def _feed_function(self, function):
         self._feed(function.__code__)
+        # What `from .module import name` means, only the function's package tells.
+        self.kit_modules |= _imported_names(function.__code__, function.__globals__.get("__package__") or "")
         self._feed((function.__defaults__, function.__kwdefaults__))
         memory = _GENERIC_MEMORY if function.__code__ is _GENERIC else ()
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
@@ -526,49 +527,99 @@ def _global_names(code):
     return names
 
 
-def _imported_names(code):
-    """Return the dotted names of what the bytecode imports, see :func:`_names_of`."""
-    statements = []
-    for step in dis.get_instructions(code):
+def _imported_names(code, package=""):
+    """Return the dotted names of what the bytecode of a function in a package imports, see :func:`_names_of`."""
+    statements, steps = [], list(dis.get_instructions(code))
+    for number, step in enumerate(steps):
         if step.opname == "IMPORT_NAME":
-            statements.append((step.argval, []))
+            level = steps[number - 2].argval  # two constants come first: how many dots, and the names to take
+            statements.append((_absolute(step.argval, level, package), []))
         elif step.opname == "IMPORT_FROM":
             statements[-1][1].append(step.argval)
-    return set().union(*(_names_of(module, parts) for module, parts in statements))
+    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    names = [_names_of(module, parts) for module, parts in statements]
+    return set().union(*names, *(_imported_names(each, package) for each in inner))
+
+
+def _absolute(module, level, package):
+    """Return the full name of what ``from ..module`` means in a package; `level` is the number of dots."""
+    above = package.split(".")[: package.count(".") + 2 - level] if level else []
+    return ".".join([*above, *([module] if module else [])])
 
 
 def _names_of(module, parts):
-    """Return what ``from module import parts`` may reach: ``a`` and ``a.b`` for ``from a import b``.
+    """Return what ``from module import parts`` may reach: ``a.b`` for ``from a import b``, ``a`` for a star.
 
-    Of the kit as a whole only what is named: its modules should not all count because one of them was taken.
+    What is taken from a package by name is all that counts of it: its other modules should not count because one did.
     """
-    names = {f"{module}.{part}" for part in parts if part != "*"}
-    return names if names and module == _KIT else names | {module}
+    return {module if part == "*" else f"{module}.{part}" for part in parts} or {module}
 
 
 def _kit_sources(names):
-    """Return file name → hash of the text, for the kit's modules among `names` and all that they import in turn."""
-    folder = Path(__file__).resolve().parent
-    sources, waiting = {}, {name for name in names if name.partition(".")[0] == _KIT}
+    """Return path → hash of the text, for the kit's modules among `names` and all that they import in turn.
+
+    What is imported runs the ``__init__`` of every package above it, so these count as well.
+    """
+    folder = Path(__file__).resolve().parents[__name__.count(".") - 1]
+    sources, waiting, seen = {}, {name for name in names if name.partition(".")[0] == _KIT}, set()
     while waiting:
         name = waiting.pop()
-        kit, module = importlib.import_module(_KIT), name.partition(".")[2].partition(".")[0]
-        if not module:  # its public names come from these modules
-            waiting |= {f"{_KIT}.{home}" for home in kit._HOMES}
-        path = folder / f"{kit._HOME_OF.get(module, module) or '__init__'}.py"
-        if path.name not in sources and path.is_file():
-            sources[path.name], imported = _read_source(path, path.stat().st_mtime_ns)
-            waiting |= imported
+        if name in seen:
+            continue
+        seen.add(name)
+        files, further = _files_of(name, folder)
+        waiting |= further
+        for path in files:
+            place = path.relative_to(folder).as_posix()
+            if place not in sources:
+                package = [_KIT, *path.relative_to(folder).parts[:-1]]
+                sources[place], imported = _read_source(path, path.stat().st_mtime_ns, ".".join(package))
+                waiting |= imported
     return sources
 
 
+def _files_of(name, folder):
+    """Return the files that run when a name of the kit is imported, and the names that it stands for in turn.
+
+    A name that a package hands out (its ``__init__.pyi`` says from where) stands for the one in its module; a package
+    as a whole for all its modules.
+    """
+    files, package = [folder / "__init__.py"], _KIT
+    for part in name.split(".")[1:]:
+        stub = folder / "__init__.pyi"
+        homes = _homes(stub, stub.stat().st_mtime_ns) if stub.is_file() else {}
+        if part in homes:
+            return files, {f"{package}.{homes[part]}.{part}"}
+        if (folder / f"{part}.py").is_file():
+            return [*files, folder / f"{part}.py"], set()
+        if not (folder / part / "__init__.py").is_file():  # a variable of the package's own
+            return files, set() if package == _KIT else _all_of(folder, package)
+        folder, package = folder / part, f"{package}.{part}"
+        files.append(folder / "__init__.py")
+    return files, _all_of(folder, package)
+
+
+def _all_of(folder, package):
+    """Return the names of all modules in a package."""
+    paths = [path.relative_to(folder).with_suffix("") for path in folder.rglob("*.py") if path.stem != "__init__"]
+    return {".".join([package, *path.parts]) for path in paths}
+
+
+@functools.lru_cache(maxsize=32)
+def _homes(stub, modified):
+    """Return name → module of what a package hands out, as its stub lists them."""
+    statements = [node for node in ast.parse(stub.read_bytes()).body if isinstance(node, ast.ImportFrom)]
+    return {alias.asname or alias.name: node.module for node in statements for alias in node.names if node.module}
+
+
 @functools.lru_cache(maxsize=256)
-def _read_source(path, modified):
+def _read_source(path, modified, package):
+    """Return the hash of a module's text, and the names of the kit that it imports."""
     text = path.read_bytes().replace(b"\r\n", b"\n")
     imported = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             imported |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            imported |= _names_of(node.module, [alias.name for alias in node.names])
+        elif isinstance(node, ast.ImportFrom):
+            imported |= _names_of(_absolute(node.module, node.level, package), [alias.name for alias in node.names])
     return hashlib.sha256(text).hexdigest()[:LENGTH], {name for name in imported if name.partition(".")[0] == _KIT}

@@ -200,10 +200,11 @@ def _identities_of(payload):
 
 def _kit_digest():
     """Return a hash of the texts of all the kit's modules."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).resolve().parent.glob("*.py")):
-        text = path.read_bytes().replace(b"\r\n", b"\n")
-        digest.update(f"{path.name}:{len(text)}:".encode() + text)
+    folder, digest = Path(__file__).resolve().parents[__name__.count(".") - 1], hashlib.sha256()
+    for path in sorted(folder.rglob("*.py*")):
+        if path.suffix in (".py", ".pyi"):
+            text = path.read_bytes().replace(b"\r\n", b"\n")
+            digest.update(f"{path.relative_to(folder).as_posix()}:{len(text)}:".encode() + text)
     return digest.hexdigest()[:LENGTH]
 
 

@@ -508,12 +508,42 @@ def test_it_is_the_same_in_every_process(source):
 
 @pytest.fixture
 def small_kit(tmp_path, monkeypatch):
-    """A package that stands in for the kit: a → b, and c on its own."""
-    (tmp_path / "a.py").write_text("def f():\n    from tl_helpers.b import g\n")
-    (tmp_path / "b.py").write_text("value = 1\n")
-    (tmp_path / "c.py").write_text("value = 1\n")
-    monkeypatch.setattr(module, "__file__", str(tmp_path / "fingerprint.py"))
+    """A package that stands in for the kit: a → b, c on its own, d → the package p, of which one module → e."""
+    texts = {
+        "__init__.py": "value = 1",
+        "__init__.pyi": "from .p.public import handed_out as handed_out",
+        "a.py": "def f():\n    from tl_helpers.b import g",
+        "b.py": "value = 1",
+        "c.py": "value = 1",
+        "d.py": "from .p import taken",
+        "e.py": "value = 1",
+        "p/__init__.py": "value = 1",
+        "p/__init__.pyi": "from .one import taken as taken",
+        "p/one.py": "from . import two\nfrom .q.three import h\nfrom ..e import value",
+        "p/two.py": "value = 1",
+        "p/public.py": "value = 1",
+        "p/other.py": "value = 1",
+        "p/q/__init__.py": "",
+        "p/q/three.py": "value = 1",
+    }
+    for name, text in texts.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+    folder = tmp_path
+    for _ in module.__name__.split(".")[2:]:
+        folder /= "somewhere"
+    monkeypatch.setattr(module, "__file__", str(folder / "identity.py"))
     return tmp_path
+
+
+def changes(study, path):
+    """Tell whether the text of a module counts for a function."""
+    before, text = fingerprint(study), path.read_text()
+    path.write_text(text + "value = 22\n")
+    after = fingerprint(study)
+    path.write_text(text)
+    return after != before
 
 
 @pytest.mark.parametrize(
@@ -527,33 +557,65 @@ def small_kit(tmp_path, monkeypatch):
 )
 def test_of_the_kit_only_the_modules_within_reach_count(small_kit, source):
     study = define(source)
-    before = fingerprint(study)
-    (small_kit / "c.py").write_text("value = 2\n")
-    assert fingerprint(study) == before
-    (small_kit / "b.py").write_text("value = 22\n")
-    assert fingerprint(study) != before
+    assert changes(study, small_kit / "b.py") and not changes(study, small_kit / "c.py")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def study():\n    from tl_helpers import d",
+        "def study():\n    from tl_helpers.p import taken",
+        "def study():\n    from tl_helpers.p.one import taken",
+        "def study():\n    from tl_helpers.p import one",
+        "def study():\n    import tl_helpers.p.one as it\n    return it.taken",
+    ],
+)
+def test_modules_in_packages_relative_imports_and_the_packages_own_files_count(small_kit, source):
+    study = define(source)
+    within = ["__init__.py", "e.py", "p/__init__.py", "p/one.py", "p/two.py", "p/q/__init__.py", "p/q/three.py"]
+    assert [name for name in within if not changes(study, small_kit / name)] == []
+    beyond = ["a.py", "b.py", "c.py", "p/other.py", "p/public.py"]
+    assert [name for name in beyond if changes(study, small_kit / name)] == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def study():\n    import tl_helpers.p",
+        "def study():\n    from tl_helpers import p",
+        "def study():\n    from tl_helpers.p import nothing_it_lists",
+    ],
+)
+def test_a_package_as_a_whole_brings_all_its_modules(small_kit, source):
+    study = define(source)
+    assert all(changes(study, small_kit / name) for name in ("p/other.py", "p/q/three.py", "e.py"))
+    assert not changes(study, small_kit / "c.py")
+
+
+def test_a_function_of_the_kit_itself_may_import_relatively(small_kit):
+    study = define("def study():\n    from ..e import value\n    from .two import value")
+    study.__globals__["__package__"] = "tl_helpers.p"
+    assert changes(study, small_kit / "e.py") and changes(study, small_kit / "p/two.py")
+    assert not changes(study, small_kit / "p/other.py")
 
 
 def test_public_names_bring_the_module_they_live_in(small_kit):
-    (small_kit / "training.py").write_text("from tl_helpers import b\n")
-    study = define("def study():\n    from tl_helpers import fit_transfer")
-    before = fingerprint(study)
-    (small_kit / "c.py").write_text("value = 2\n")
-    assert fingerprint(study) == before
-    (small_kit / "b.py").write_text("value = 22\n")
-    assert fingerprint(study) != before
+    study = define("def study():\n    from tl_helpers import handed_out")
+    assert changes(study, small_kit / "p/public.py") and not changes(study, small_kit / "p/other.py")
+    (small_kit / "__init__.pyi").write_text("from .p.other import handed_out\n")
+    assert changes(study, small_kit / "p/other.py") and not changes(study, small_kit / "p/public.py")
 
 
-def test_the_kit_as_a_whole_brings_all_its_public_modules(small_kit):
-    (small_kit / "training.py").write_text("from tl_helpers import b\n")
-    for source in (
+@pytest.mark.parametrize(
+    "source",
+    [
         "def study():\n    import tl_helpers\n    from tl_helpers import a",
         "def study():\n    import tl_helpers as kit\n    return kit.fit_transfer",
-    ):
-        study = define(source)
-        before = fingerprint(study)
-        (small_kit / "training.py").write_text(f"value = {len(before + source)}\n")
-        assert fingerprint(study) != before
+    ],
+)
+def test_the_kit_as_a_whole_brings_all_its_modules(small_kit, source):
+    study = define(source)
+    assert all(changes(study, small_kit / name) for name in ("c.py", "p/other.py"))
 
 
 def test_how_runs_are_run_does_not_count():

@@ -17,11 +17,10 @@ def test_importing_the_kit_loads_neither_tensorflow_nor_keras_nor_pandas():
 def test_every_public_name_is_there_and_has_a_docstring():
     for name in tl_helpers.__all__:
         value = getattr(tl_helpers, name)
-        assert name == "__version__" or value.__doc__, name
-    assert len(tl_helpers.__all__) <= 31
+        assert value.__doc__, name
     assert dir(tl_helpers) == sorted(tl_helpers.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'load_nothing'"):
+    with pytest.raises(AttributeError, match="attribute load_nothing"):
         _ = tl_helpers.load_nothing

@@ -1,0 +1,31 @@
+"""What a learner calls. This list is read at run time, too: a name is loaded from its module when it is first used."""
+
+from .datasets import (
+    Dataset as Dataset,
+    Domain as Domain,
+    Task as Task,
+    load_emoji as load_emoji,
+    load_photos as load_photos,
+    load_street as load_street,
+    sample_budget as sample_budget,
+)
+from .experiments import (
+    confidence_interval as confidence_interval,
+    label_efficiency as label_efficiency,
+    paired_difference as paired_difference,
+    transfer_verdict as transfer_verdict,
+)
+from .features import extract_features as extract_features
+from .grid import run_grid as run_grid
+from .models import (
+    Backbone as Backbone,
+    load_backbone as load_backbone,
+    load_source_model as load_source_model,
+    small_cnn as small_cnn,
+)
+from .provenance import load_study as load_study, study_provenance as study_provenance
+from .session import start as start
+from .similarity import cka as cka
+from .training import fit_transfer as fit_transfer
+
+__version__: str
