@@ -4,8 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from tl_helpers import adaptation_studies as studies
 from tl_helpers.adaptation import coral, standardise

@@ -5,8 +5,7 @@ import re
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from keras import layers
 
 from tests.unit.networks import pictures, residual

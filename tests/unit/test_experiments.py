@@ -8,8 +8,7 @@ from concurrent.futures import Future
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy import stats
 
 from tl_helpers import experiments

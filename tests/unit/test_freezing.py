@@ -7,8 +7,7 @@ import zipfile
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from keras import layers
 
 from tl_helpers.freezing import (

@@ -3,8 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from tl_helpers import models
 from tl_helpers.models import Backbone, box_ap50, box_iou, box_loss, decode_boxes, encode_boxes, mask_iou, mask_loss

@@ -7,8 +7,7 @@ import platform
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tl_helpers import files, provenance
 from tl_helpers.files import DataError
