@@ -16,14 +16,14 @@ from .experiments import (
     transfer_verdict as transfer_verdict,
 )
 from .features import extract_features as extract_features
-from .grid import run_grid as run_grid
+from .grid.run import run_grid as run_grid
+from .grid.stored import load_study as load_study, study_provenance as study_provenance
 from .models import (
     Backbone as Backbone,
     load_backbone as load_backbone,
     load_source_model as load_source_model,
     small_cnn as small_cnn,
 )
-from .provenance import load_study as load_study, study_provenance as study_provenance
 from .session import start as start
 from .similarity import cka as cka
 from .training import fit_transfer as fit_transfer

@@ -7,7 +7,7 @@ import platform
 import sys
 from pathlib import Path
 
-from tl_helpers.provenance import cpu_model
+from tl_helpers.grid.environment import cpu_model
 
 # Beginnings of the names of environment variables by which TensorFlow, and the libraries under it, are set.
 _SETTINGS = ("CUDA_", "DNNL_", "KMP_", "MKL_", "NVIDIA_", "OMP_", "ONEDNN_", "OPENBLAS_", "TF_", "XLA_")

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from tl_helpers.files import atomic_path
-from tl_helpers.fingerprint import fingerprint
-from tl_helpers.graph import describe, leaves_of
+from tl_helpers.graph import leaves_of
+from tl_helpers.grid.identity import fingerprint
+from tl_helpers.grid.networks import describe
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from tl_helpers.datasets import Dataset, sample_budget
-from tl_helpers.grid import GridError, RunFailure, run_grid
-from tl_helpers.keys import group_rows, key_column, key_values, rows_where
-from tl_helpers.provenance import load_study, save_study, study_provenance
+from tl_helpers.grid.keys import group_rows, key_column, key_values, rows_where
+from tl_helpers.grid.run import GridError, RunFailure, run_grid
+from tl_helpers.grid.stored import load_study, save_study, study_provenance
 
 __all__ = [
     "Check",
@@ -48,7 +48,7 @@ class LabelEfficiency(NamedTuple):
     Parameters
     ----------
     runs : pandas.DataFrame
-        One row per run, as :func:`tl_helpers.grid.run_grid` returns it: what :func:`paired_difference` takes.
+        One row per run, as :func:`tl_helpers.grid.run.run_grid` returns it: what :func:`paired_difference` takes.
     curve : pandas.DataFrame
         Mean, interval and n per arm and budget, as :func:`confidence_interval` returns it: what plots take.
     """
@@ -69,7 +69,7 @@ def label_efficiency(
     ----------
     function : callable
         Trains on ``data``, a :class:`~tl_helpers.datasets.Dataset` of budget × classes examples, and measures; see
-        :func:`tl_helpers.grid.run_grid` for what it returns.
+        :func:`tl_helpers.grid.run.run_grid` for what it returns.
     data : Dataset or callable
         Where to draw from; or a function without arguments that loads it in the worker process, such as
         ``functools.partial(load_emoji, "noto", "train")``, which spares sending a large data set.
@@ -78,7 +78,7 @@ def label_efficiency(
         Labels per class; None takes all of `data`, whatever the seed.
     seeds : iterable of int
     path, n_jobs, client, **fixed
-        See :func:`tl_helpers.grid.run_grid`.
+        See :func:`tl_helpers.grid.run.run_grid`.
     score : str
         Which of the returned values the curve shows.
     confidence : float
@@ -91,7 +91,7 @@ def label_efficiency(
 
     Raises
     ------
-    tl_helpers.grid.GridError
+    tl_helpers.grid.run.GridError
         If runs failed, also where a class has too few examples for a budget.
     ValueError
         If there is no curve to be drawn, see :func:`confidence_interval`. The runs are then the error's attribute

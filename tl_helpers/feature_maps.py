@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tl_helpers.features import run_once
-from tl_helpers.graph import nodes_of
+from tl_helpers.grid.networks import nodes_of
 from tl_helpers.loop import make_forward
 from tl_helpers.training_data import check_inputs
 

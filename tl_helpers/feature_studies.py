@@ -523,8 +523,8 @@ def _street_activations(network, seed):
     import keras
 
     from tl_helpers.datasets import sample_budget
+    from tl_helpers.grid.stored import study_provenance
     from tl_helpers.models import add_class_head, body_of, load_source_model, small_cnn_body
-    from tl_helpers.provenance import study_provenance
     from tl_helpers.training import fit_transfer
 
     start = seed + 1000 if network == "scratch again" else seed

@@ -12,7 +12,8 @@ import numpy as np
 from tl_helpers.arithmetic import arithmetic
 from tl_helpers.files import atomic_path
 from tl_helpers.folding import can_fold, folded_forward
-from tl_helpers.graph import describe, layers_in
+from tl_helpers.graph import layers_in
+from tl_helpers.grid.networks import describe
 from tl_helpers.loop import in_full_precision, make_forward
 from tl_helpers.traces import kept_forward
 from tl_helpers.training_data import LARGEST, check_finite, check_inputs

@@ -10,9 +10,9 @@ import warnings
 
 import numpy as np
 
-from tl_helpers.computations import computed_by
-from tl_helpers.fingerprint import fingerprint
-from tl_helpers.graph import is_graph, nodes_of
+from tl_helpers.grid.computations import computed_by
+from tl_helpers.grid.identity import fingerprint
+from tl_helpers.grid.networks import is_graph, nodes_of
 from tl_helpers.loop import compile_call, in_batches
 from tl_helpers.traces import kept_forward
 

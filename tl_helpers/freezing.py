@@ -22,7 +22,8 @@ import numbers
 import warnings
 import weakref
 
-from tl_helpers.graph import is_graph, layers_in, leaves_in, leaves_of, stage_of, upstream_of
+from tl_helpers.graph import layers_in, leaves_in, leaves_of, stage_of, upstream_of
+from tl_helpers.grid.networks import is_graph
 from tl_helpers.weights import put_back, snapshot
 
 # Functions that Keras traced before `freeze` or `unfreeze` changed something which tracing had fixed.

@@ -11,7 +11,7 @@ import numpy as np
 
 from tl_helpers.datasets import load_emoji, sample_budget, with_wrong_labels
 from tl_helpers.freezing import trainable_report
-from tl_helpers.provenance import study_provenance
+from tl_helpers.grid.stored import study_provenance
 from tl_helpers.street_runs import run_classifier, street
 
 # ---------------------------------------------------------------- the freezing sweep of 2014, at home

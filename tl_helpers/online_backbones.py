@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from tl_helpers.graph import nodes_of
+from tl_helpers.grid.networks import nodes_of
 
 
 def application_names():

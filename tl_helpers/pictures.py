@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-from tl_helpers.graph import nodes_of
+from tl_helpers.grid.networks import nodes_of
 
 # Layers and operations that leave pixel values in the range they have.
 _PASSING = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 
-from tl_helpers.keys import key_values, rows_where
+from tl_helpers.grid.keys import key_values, rows_where
 
 # Okabe and Ito's palette (2008), told apart with any colour vision; the order keeps neighbours far apart in grey too.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tl_helpers.freezing import changing_without_gradient, live_random_layers
-from tl_helpers.graph import is_graph, leaves_in, leaves_of, nodes_of
+from tl_helpers.graph import leaves_in, leaves_of
+from tl_helpers.grid.networks import is_graph, nodes_of
 from tl_helpers.weights import put_back, snapshot
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 from tl_helpers.files import atomic_path, data_folder
-from tl_helpers.provenance import load_study, save_study
+from tl_helpers.grid.stored import load_study, save_study
 from tl_helpers.routes import tidy
 from tl_helpers.studies import ROUTE_STUDIES, STUDIES
 from tl_helpers.tuning import measure, tune

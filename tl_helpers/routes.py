@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tl_helpers.experiments import transfer_verdict
-from tl_helpers.grid import run_grid
-from tl_helpers.provenance import load_study, study_provenance
+from tl_helpers.grid.one_run import MEASURED
+from tl_helpers.grid.run import run_grid
+from tl_helpers.grid.stored import load_study, study_provenance
 from tl_helpers.route_studies import ARM_NAMES, COMPARISONS, role_of
-from tl_helpers.runs import MEASURED
 from tl_helpers.studies import ROUTE_STUDIES, STUDIES
 from tl_helpers.tuning import measured_run
 
@@ -212,7 +212,7 @@ def run_route(route, budgets=None, seeds=(0,), *, arms=None, path=None, n_jobs=1
     arms : sequence of str, optional
         Which of the study's arms; those of the route's main comparison if it is left out.
     path, n_jobs
-        See :func:`tl_helpers.grid.run_grid`.
+        See :func:`tl_helpers.grid.run.run_grid`.
 
     Returns
     -------
@@ -262,7 +262,7 @@ def tidy(study, runs):
     study : str
         A key of :data:`tl_helpers.studies.ROUTE_STUDIES`, or ``"emoji_text"``, which belongs to Weight Sharing.
     runs : pandas.DataFrame
-        As :func:`tl_helpers.grid.run_grid` returns it.
+        As :func:`tl_helpers.grid.run.run_grid` returns it.
 
     Returns
     -------

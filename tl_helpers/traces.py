@@ -12,8 +12,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tl_helpers.computations import attributes_of
-from tl_helpers.graph import describe, is_graph, nodes_of
+from tl_helpers.grid.computations import attributes_of
+from tl_helpers.grid.networks import describe, is_graph, nodes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

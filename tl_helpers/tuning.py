@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tl_helpers.grid import run_grid
-from tl_helpers.keys import group_rows
+from tl_helpers.grid.keys import group_rows
+from tl_helpers.grid.run import run_grid
 
 LADDER = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 RATES = LADDER[2:7]
@@ -68,7 +68,7 @@ def tune(study, *, path, n_jobs):
     ----------
     study : Study
     path : path-like or None
-        The log, see :func:`tl_helpers.grid.run_grid`.
+        The log, see :func:`tl_helpers.grid.run.run_grid`.
     n_jobs : int
 
     Returns
@@ -160,7 +160,7 @@ def measure(study, rates, *, path, n_jobs):
     rates : dict of str to float
         ``"arm/budget"`` → rate, as :func:`tune` returns it.
     path : path-like or None
-        The log, see :func:`tl_helpers.grid.run_grid`.
+        The log, see :func:`tl_helpers.grid.run.run_grid`.
     n_jobs : int
 
     Returns

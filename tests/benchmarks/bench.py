@@ -20,8 +20,8 @@ from datetime import UTC, datetime
 from functools import partial
 
 from tl_helpers.files import atomic_path
-from tl_helpers.provenance import environment
-from tl_helpers.workers import WORKER_ENVIRONMENT
+from tl_helpers.grid.environment import environment
+from tl_helpers.grid.workers import WORKER_ENVIRONMENT
 
 
 def benchmarks():

@@ -15,7 +15,7 @@ import numpy as np
 
 from tests.benchmarks.pairs import Outcome, are_identical, make_row, seconds_of, take_turns
 from tl_helpers.experiments import run_grid
-from tl_helpers.workers import WORKER_ENVIRONMENT
+from tl_helpers.grid.workers import WORKER_ENVIRONMENT
 
 RUNS, UPDATES = 8, 300  # a run of two or three seconds
 EMPTY_RUNS = 10_000

@@ -10,7 +10,7 @@ from tl_helpers import adaptation_studies as studies
 from tl_helpers.adaptation import coral, standardise
 from tl_helpers.datasets import load_emoji, load_photos, load_street
 from tl_helpers.experiments import paired_difference
-from tl_helpers.provenance import load_study
+from tl_helpers.grid.stored import load_study
 
 WITHOUT_TRAINING = ("source_only", "per_domain", "coral")
 PARTS = ("train", "validation", "test")

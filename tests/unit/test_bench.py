@@ -14,7 +14,7 @@ from tests.benchmarks.pairs import Outcome, are_identical, make_row, take_turns
 @pytest.fixture(autouse=True)
 def settings_of_this_process(monkeypatch):
     """Undo what the benchmark sets for its own process."""
-    from tl_helpers.workers import WORKER_ENVIRONMENT
+    from tl_helpers.grid.workers import WORKER_ENVIRONMENT
 
     for name in [*WORKER_ENVIRONMENT, "KERAS_BACKEND"]:
         monkeypatch.setenv(name, "1")

@@ -19,9 +19,10 @@ import numpy as np
 import pytest
 
 import tl_helpers
-from tl_helpers import clients, files, remote
-from tl_helpers.grid import GridError, run_grid
-from tl_helpers.workers import WORKER_ENVIRONMENT
+from tl_helpers import files
+from tl_helpers.grid import clients, remote
+from tl_helpers.grid.run import GridError, run_grid
+from tl_helpers.grid.workers import WORKER_ENVIRONMENT
 
 pytestmark = pytest.mark.loopback
 posix = pytest.mark.skipif(os.name != "posix", reason="needs signals")
@@ -512,8 +513,8 @@ def test_a_backend_of_joblib_that_a_grid_does_not_use_is_said(client):
 
 
 def test_an_object_of_the_users_is_known_again_after_it_was_sent():
-    from tl_helpers.fingerprint import fingerprint
-    from tl_helpers.runs import pack
+    from tl_helpers.grid.identity import fingerprint
+    from tl_helpers.grid.one_run import pack
 
     class Helper:
         gain = 3

@@ -20,7 +20,7 @@ from tl_helpers.experiments import (
     paired_difference,
     transfer_verdict,
 )
-from tl_helpers.grid import GridError
+from tl_helpers.grid.run import GridError
 
 T_3 = 3.182446305284264  # Student's t, 3 degrees of freedom, two-sided 95 %: from a table
 

@@ -5,7 +5,7 @@ import pytest
 
 from tl_helpers import feature_studies as studies
 from tl_helpers.datasets import EMOJI_STYLES, load_photos
-from tl_helpers.provenance import load_study
+from tl_helpers.grid.stored import load_study
 
 
 def one_hot(y):

@@ -17,7 +17,8 @@ from keras import layers
 
 from tl_helpers import features
 from tl_helpers.features import extract_features, probe, run_once
-from tl_helpers.graph import belongs, describe, stage_of
+from tl_helpers.graph import belongs, stage_of
+from tl_helpers.grid.networks import describe
 from tl_helpers.models import Backbone, load_backbone, small_cnn, small_cnn_body
 
 X = np.random.default_rng(0).integers(0, 256, (7, 28, 28, 1), "uint8")
@@ -378,8 +379,8 @@ def test_a_network_that_cannot_be_recognised_is_computed_anew_with_a_sentence(tm
 DESCRIBED = """
 import keras, numpy as np
 from keras import layers
-from tl_helpers.graph import describe
-from tl_helpers.fingerprint import fingerprint
+from tl_helpers.grid.networks import describe
+from tl_helpers.grid.identity import fingerprint
 
 CHOSEN = {"a", "b", "c"}
 

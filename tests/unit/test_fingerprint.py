@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from hypothesis import given, strategies as st
 
-from tl_helpers import fingerprint as module
-from tl_helpers.fingerprint import fingerprint
+from tl_helpers.grid import identity as module
+from tl_helpers.grid.identity import fingerprint
 
 plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
 nested = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10)
@@ -492,7 +492,7 @@ def test_an_array_of_the_notebook_counts_by_its_values():
 @pytest.mark.parametrize("source", [STUDY, SETTINGS])
 def test_it_is_the_same_in_every_process(source):
     program = textwrap.dedent(source) + textwrap.dedent("""
-        from tl_helpers.fingerprint import fingerprint
+        from tl_helpers.grid.identity import fingerprint
         from tl_helpers.datasets import sample_budget
         print(fingerprint(study, {"b", "a", "c"}, {"x": (1, 2.5)}, frozenset("xyz"), sample_budget, np.arange(5)))
     """)
@@ -624,7 +624,9 @@ def test_how_runs_are_run_does_not_count():
     reached.feed((emoji_labels,))
     sources = module._kit_sources(frozenset(reached.kit_modules))
     assert {"training.py", "loop.py", "models.py", "efficientnet_lite.py", "datasets.py"} <= set(sources)
-    assert not {"grid.py", "workers.py", "run_log.py", "experiments.py", "session.py", "plots.py"} & set(sources)
+    assert not {"grid/run.py", "grid/workers.py", "grid/log.py", "experiments.py", "session.py", "plots.py"} & set(
+        sources
+    )
 
 
 def test_functions_of_the_kit_bring_their_module(small_kit):

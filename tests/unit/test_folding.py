@@ -11,7 +11,7 @@ from keras import layers
 from tl_helpers import folding
 from tl_helpers.features import extract_features
 from tl_helpers.folding import can_fold, fold_batch_norm
-from tl_helpers.graph import nodes_of
+from tl_helpers.grid.networks import nodes_of
 from tl_helpers.models import add_class_head, load_backbone
 from tl_helpers.training import accuracy, mean_recall
 from tl_helpers.weights import snapshot

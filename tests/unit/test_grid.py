@@ -17,8 +17,9 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from tl_helpers import clients, files, grid, run_log, runs, workers
-from tl_helpers.grid import GridError, run_grid
+from tl_helpers import files
+from tl_helpers.grid import clients, log as run_log, one_run as runs, run as grid, workers
+from tl_helpers.grid.run import GridError, run_grid
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs signals")
 
@@ -327,7 +328,7 @@ def test_a_file_of_another_kind_is_not_touched(path, content):
 
 def test_a_second_writer_is_refused(path):
     program = f"""
-        from tl_helpers.grid import run_grid
+        from tl_helpers.grid.run import run_grid
         def study(arm, budget, seed):
             return {{"score": 1}}
         run_grid(study, ["a"], [1], [0], path={str(path)!r})
@@ -374,7 +375,7 @@ def test_a_full_disk_keeps_what_was_finished(path):
     program = f"""
         import resource
         from concurrent.futures import ThreadPoolExecutor
-        from tl_helpers.grid import run_grid
+        from tl_helpers.grid.run import run_grid
         def study(arm, budget, seed):
             return {{"score": seed}}
         resource.setrlimit(resource.RLIMIT_FSIZE, (MOST, resource.RLIM_INFINITY))
@@ -423,7 +424,7 @@ EDITED = r"""
 import sys
 sys.path.insert(0, {folder!r})
 import helper
-from tl_helpers.grid import GridError, run_grid
+from tl_helpers.grid.run import GridError, run_grid
 
 def study(arm, budget, seed):
     return {{"score": helper.gain(seed)}}
@@ -478,7 +479,7 @@ from functools import partial
 from multiprocessing import get_context
 sys.path.insert(0, {folder!r})
 import remembering
-from tl_helpers.grid import GridError, run_grid
+from tl_helpers.grid.run import GridError, run_grid
 
 with ProcessPoolExecutor(1, get_context("spawn")) as pool:
     for function in (remembering.study, partial(remembering.study)):
@@ -668,7 +669,7 @@ def test_a_client_that_loses_a_run_is_told_apart(client):
 # to look finds no more of them finished than it allows.
 NOTEBOOK = """
     import os, signal, sys, time
-    from tl_helpers.grid import run_grid
+    from tl_helpers.grid.run import run_grid
 
     # Tests that run in the background have SIGINT ignored, and their children inherit that; a notebook hears it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -788,7 +789,7 @@ def test_ctrl_c_ends_it_at_once_with_a_sound_log(tmp_path):
 @posix
 def test_no_worker_hears_ctrl_c_while_it_starts_up():
     ended = run_program("""
-        from tl_helpers.grid import run_grid
+        from tl_helpers.grid.run import run_grid
         def study(arm, budget, seed):
             import os, signal
             return {"pid": os.getpid(), "blocked": signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])}

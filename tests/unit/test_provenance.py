@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from tl_helpers import files, provenance
+from tl_helpers import files
 from tl_helpers.files import DataError
-from tl_helpers.grid import run_grid
-from tl_helpers.provenance import environment, load_study, save_study, study_provenance
+from tl_helpers.grid import stored as provenance
+from tl_helpers.grid.environment import cpu_model, environment
+from tl_helpers.grid.run import run_grid
+from tl_helpers.grid.stored import load_study, save_study, study_provenance
 
 text = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"))
 columns = {"arm": text, "budget": st.integers(-(2**63), 2**63 - 1), "score": st.floats(), "tuned": st.booleans()}
@@ -68,7 +70,7 @@ def test_the_provenance_says_all_that_was_asked_for(tmp_path):
     assert record["spec_hash"] == [frame["spec"][0]] and len(frame["spec"][0]) == 16
     assert record["seeds"] == [2, 7] and record["rows"] == 2
     assert record["versions"]["python"] == platform.python_version() and "numpy" in record["versions"]
-    assert record["cpu"] == provenance.cpu_model() != "" and record["cores"] >= 1
+    assert record["cpu"] == cpu_model() != "" and record["cores"] >= 1
     assert record["seconds"] >= 0 and record["cpu_seconds"] >= 0
     assert load_study(path).attrs["study"] == record
 

@@ -7,8 +7,8 @@ from concurrent.futures import Future
 import pytest
 
 from tl_helpers import results, tuning
-from tl_helpers.grid import run_grid
-from tl_helpers.provenance import load_study
+from tl_helpers.grid.run import run_grid
+from tl_helpers.grid.stored import load_study
 from tl_helpers.tuning import Study, measure, tune
 
 

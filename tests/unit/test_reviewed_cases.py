@@ -10,7 +10,6 @@ from keras import layers, ops
 from tests.unit.networks import SHAPE, TRAIN
 from tl_helpers.experiments import confidence_interval, paired_difference, transfer_verdict
 from tl_helpers.features import extract_features
-from tl_helpers.fingerprint import fingerprint
 from tl_helpers.freezing import (
     discriminative_optimizer,
     freeze,
@@ -19,7 +18,8 @@ from tl_helpers.freezing import (
     live_random_layers,
     trainable_report,
 )
-from tl_helpers.graph import describe
+from tl_helpers.grid.identity import fingerprint
+from tl_helpers.grid.networks import describe
 from tl_helpers.models import load_backbone
 from tl_helpers.saving import copy_model, load_model, save_model
 from tl_helpers.training import fit_transfer

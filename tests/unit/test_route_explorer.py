@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from tl_helpers import widgets
-from tl_helpers.provenance import load_study
+from tl_helpers.grid.stored import load_study
 from tl_helpers.routes import ROUTES, route_gains, route_of
 
 CELLS = list(itertools.product((True, False), (True, False), ("sequential", "simultaneous")))

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tl_helpers import run_log
-from tl_helpers.grid import GridError, run_grid
+from tl_helpers.grid import log as run_log
+from tl_helpers.grid.run import GridError, run_grid
 
 AXES = (["scratch", "transfer"], [5, 10], [0, 1])
 
@@ -393,7 +393,7 @@ def test_somebody_without_the_right_to_write_reads_a_finished_log():
     folder.chmod(0o755)
     program = f"""
         import os, sys
-        from tl_helpers.grid import run_grid
+        from tl_helpers.grid.run import run_grid
         from concurrent.futures import ThreadPoolExecutor
         def study(arm, budget, seed):
             return {{"score": seed}}

@@ -8,7 +8,7 @@ import pytest
 from tl_helpers import studies
 from tl_helpers.datasets import keep_classes, load_street, with_wrong_labels
 from tl_helpers.files import read_verified
-from tl_helpers.provenance import load_study, study_provenance
+from tl_helpers.grid.stored import load_study, study_provenance
 
 
 @pytest.fixture(params=sorted(studies.STUDIES))

@@ -10,8 +10,8 @@ from tl_helpers import widgets
 from tl_helpers.datasets import load_street
 from tl_helpers.feature_maps import activation_maps, find_peaks, strongest_patches
 from tl_helpers.freezing_studies import DEPTHS, FREEZING_TARGETS
+from tl_helpers.grid.stored import load_study
 from tl_helpers.models import small_cnn_body
-from tl_helpers.provenance import load_study
 
 
 @pytest.fixture

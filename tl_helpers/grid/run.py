@@ -1,8 +1,8 @@
 """How do we run many trainings at once without losing any?
 
-Every run happens in a worker process with one TensorFlow thread (:mod:`tl_helpers.workers`), so that two runs never
-fight over a core. Every finished run is appended to a log at once (:mod:`tl_helpers.run_log`); a call that was stopped,
-killed or has grown continues where the log ends.
+Every run happens in a worker process with one TensorFlow thread (:mod:`tl_helpers.grid.workers`), so that two runs
+never fight over a core. Every finished run is appended to a log at once (:mod:`tl_helpers.grid.log`); a call that was
+stopped, killed or has grown continues where the log ends.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numbers
 import warnings
 from dataclasses import dataclass
 
-from tl_helpers.clients import connect, warn_of_joblib_backend
-from tl_helpers.fingerprint import fingerprint, qualified_name
+from tl_helpers.grid.clients import connect, warn_of_joblib_backend
+from tl_helpers.grid.identity import fingerprint, qualified_name
+from tl_helpers.grid.log import SYNC_SECONDS, LogLost, Memory, RunLog
+from tl_helpers.grid.one_run import AXES, MEASURED, identity, pack, plain_value, revive, task_key
+from tl_helpers.grid.workers import Workers, interrupts_held
 from tl_helpers.progress import progress_bar
-from tl_helpers.run_log import SYNC_SECONDS, LogLost, Memory, RunLog
-from tl_helpers.runs import AXES, MEASURED, identity, pack, plain_value, revive, task_key
-from tl_helpers.workers import Workers, interrupts_held
 
 # When nothing has succeeded and so many runs have failed, the rest would fail as well.
 HOPELESS = 5
@@ -98,7 +98,7 @@ def run_grid(function, arms, budgets, seeds, *, path, n_jobs=None, client=None, 
     pandas.DataFrame
         One row per dictionary returned, ordered by arm, budget and seed as given: ``arm``, ``budget``, ``seed``, what
         the function returned, ``run_seconds``, ``run_cpu_seconds`` and ``spec``, the hash of what the run depended on.
-        ``frame.attrs["provenance"]`` holds the rest of what :func:`tl_helpers.provenance.save_study` writes.
+        ``frame.attrs["provenance"]`` holds the rest of what :func:`tl_helpers.grid.stored.save_study` writes.
 
     Raises
     ------
@@ -122,14 +122,14 @@ def run_grid(function, arms, budgets, seeds, *, path, n_jobs=None, client=None, 
 
     Notes
     -----
-    What the hash knows of a function is told at :func:`tl_helpers.fingerprint.fingerprint`. It does not know what a
+    What the hash knows of a function is told at :func:`tl_helpers.grid.identity.fingerprint`. It does not know what a
     function imports of the user's modules inside itself: import it at the top, or choose another path after a change.
 
     A row from a client's worker counts only if the worker has the same kit, the same versions of the packages, the same
     function and modules of the user that it uses, and the same data. Before TensorFlow is imported, the worker gets
-    `tl_helpers.workers.WORKER_ENVIRONMENT`; where it has been imported with other settings, a run that computes with it
-    is refused. The processor may be another one and change last digits; each run's is noted. Runs that share a process
-    are done one after the other, so give workers one thread each. On one machine::
+    `tl_helpers.grid.workers.WORKER_ENVIRONMENT`; where it has been imported with other settings, a run that computes
+    with it is refused. The processor may be another one and change last digits; each run's is noted. Runs that share a
+    process are done one after the other, so give workers one thread each. On one machine::
 
         LocalCluster(threads_per_worker=1, env=WORKER_ENVIRONMENT)
 

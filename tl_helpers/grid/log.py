@@ -12,9 +12,9 @@ import warnings
 from pathlib import Path
 
 from tl_helpers.files import DataError, atomic_path, checksums
-from tl_helpers.fingerprint import LENGTH
-from tl_helpers.provenance import environment
-from tl_helpers.runs import AXES, task_key
+from tl_helpers.grid.environment import environment
+from tl_helpers.grid.identity import LENGTH
+from tl_helpers.grid.one_run import AXES, task_key
 
 # Lines reach the operating system at once, which a kill cannot undo, and the disk at most so much later.
 SYNC_SECONDS = 0.2
@@ -37,11 +37,11 @@ class Memory:
     Attributes
     ----------
     finished : dict of str to dict
-        Record by :func:`tl_helpers.runs.task_key`.
+        Record by :func:`tl_helpers.grid.one_run.task_key`.
     added : int
         How many of them this session has added.
     environments : list of dict
-        From :func:`tl_helpers.provenance.environment`, this session's last.
+        From :func:`tl_helpers.grid.environment.environment`, this session's last.
     """
 
     path = None

@@ -13,8 +13,8 @@ import traceback
 import numpy as np
 
 from tl_helpers.files import files_read
-from tl_helpers.fingerprint import LENGTH, fingerprint, qualified_name
-from tl_helpers.provenance import cpu_model
+from tl_helpers.grid.environment import cpu_model
+from tl_helpers.grid.identity import LENGTH, fingerprint, qualified_name
 
 AXES = ("arm", "budget", "seed")
 MEASURED = ("run_seconds", "run_cpu_seconds")
@@ -117,7 +117,7 @@ def identity(function, digests, *, variables=True):
     digests : dict of str to str
         The fingerprints of its fixed arguments.
     variables : bool
-        See :func:`tl_helpers.fingerprint.fingerprint`.
+        See :func:`tl_helpers.grid.identity.fingerprint`.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """How does a run get to workers that somebody else started, and its row back, without any being lost or doubled?
 
 Such workers are a cluster of dask.distributed or an executor of ``concurrent.futures``. What they check before a row
-counts is in :mod:`tl_helpers.remote`.
+counts is in :mod:`tl_helpers.grid.remote`.
 """
 
 import contextlib
@@ -12,9 +12,9 @@ import warnings
 from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 
 from tl_helpers.files import DataError, checksums
-from tl_helpers.fingerprint import LENGTH
-from tl_helpers.remote import Refusal, fill_order, make_order
-from tl_helpers.runs import portable
+from tl_helpers.grid.identity import LENGTH
+from tl_helpers.grid.one_run import portable
+from tl_helpers.grid.remote import Refusal, fill_order, make_order
 
 # Beyond so many bytes it takes longer to send a run than a person expects, as everything goes with every run.
 LARGE_PAYLOAD = 10 * 2**20
@@ -22,7 +22,7 @@ LARGE_PAYLOAD = 10 * 2**20
 ASK_SECONDS = 2
 LONELY_SECONDS = 10
 # What a Dask worker does. A function of the kit would not do: a worker that cannot import it ends itself in silence.
-_FILL_ORDER = "__import__('tl_helpers.remote', fromlist=['fill_order']).fill_order(order, *task)"
+_FILL_ORDER = "__import__('tl_helpers.grid.remote', fromlist=['fill_order']).fill_order(order, *task)"
 _THREADS = (
     "{} Runs of one process share seeds and TensorFlow's state, so they are done one after the other: use processes "
     "with one thread each, such as LocalCluster(threads_per_worker=1) or a ProcessPoolExecutor."
@@ -45,9 +45,9 @@ def connect(client, payload, count):
     Parameters
     ----------
     client : object
-        See :func:`tl_helpers.grid.run_grid`.
+        See :func:`tl_helpers.grid.run.run_grid`.
     payload : bytes
-        What they run, from :func:`tl_helpers.runs.pack`.
+        What they run, from :func:`tl_helpers.grid.one_run.pack`.
     count : int or None
         How many runs are on their way at once; None for as many as there are threads.
 

@@ -12,10 +12,10 @@ import sys
 import threading
 from pathlib import Path
 
-from tl_helpers.fingerprint import LENGTH
-from tl_helpers.provenance import environment
-from tl_helpers.runs import execute, identities, portable, unpack, unpack_once
-from tl_helpers.workers import WORKER_ENVIRONMENT, tidy
+from tl_helpers.grid.environment import environment
+from tl_helpers.grid.identity import LENGTH
+from tl_helpers.grid.one_run import execute, identities, portable, unpack, unpack_once
+from tl_helpers.grid.workers import WORKER_ENVIRONMENT, tidy
 
 # What TensorFlow and Keras read from the environment that changes a result, and what stands for "not set".
 _DECIDING = {
@@ -40,7 +40,7 @@ def make_order(payload):
     Parameters
     ----------
     payload : bytes
-        The function and its fixed arguments, from :func:`tl_helpers.runs.pack`.
+        The function and its fixed arguments, from :func:`tl_helpers.grid.one_run.pack`.
 
     Returns
     -------
@@ -73,7 +73,8 @@ def fill_order(order, arm, budget, seed):
     -------
     outcome : {"finished", "failed", "refused"}
     content : dict or tuple
-        As :func:`tl_helpers.runs.execute` returns it; for "refused", why, from :func:`tl_helpers.runs.portable`.
+        As :func:`tl_helpers.grid.one_run.execute` returns it; for "refused", why, from
+        :func:`tl_helpers.grid.one_run.portable`.
     """
     with _one_at_a_time:
         visiting = order["sender"] != _this_process()
@@ -128,7 +129,7 @@ def _other_settings(settings, visiting):
         if os.environ.get(name, unset) != settings[name]
     ]
     cure = (
-        "start the workers with tl_helpers.workers.WORKER_ENVIRONMENT in their environment"
+        "start the workers with tl_helpers.grid.workers.WORKER_ENVIRONMENT in their environment"
         if visiting
         else "leave out client=, so that the runs get processes of their own, or pass a client with other processes"
     )

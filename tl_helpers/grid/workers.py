@@ -11,7 +11,7 @@ import time
 import warnings
 from pathlib import Path
 
-from tl_helpers.runs import execute, identities, portable, unpack, unpack_once
+from tl_helpers.grid.one_run import execute, identities, portable, unpack, unpack_once
 
 # What a worker's environment holds: one thread for TensorFlow and for the libraries under NumPy and scikit-learn, a GPU
 # that is shared rather than seized, and none of TensorFlow's start-up lines.
@@ -142,7 +142,7 @@ class Workers:
     Parameters
     ----------
     payload : bytes
-        What they run, from :func:`tl_helpers.runs.pack`.
+        What they run, from :func:`tl_helpers.grid.one_run.pack`.
     count : int
         How many there are.
     """

@@ -76,11 +76,11 @@ def fingerprint(*values, variables=True):
     A function is known by its bytecode, constants, defaults and enclosed variables, and by the functions, classes,
     objects and constants that it uses, in its own module (or notebook) and in the user's others; a module of the user's
     by what is taken from it by name, or as a whole where it is used otherwise; a class by all its members and bases; an
-    object by its class and its attributes; a layer or model of Keras by what :func:`tl_helpers.graph.describe` says,
-    and its weights. Comments do not count. Of the kit the text of the modules
-    that can be reached counts; of installed packages only the names are known; nothing is known of the user's modules
-    that a function imports inside itself, of annotations, and of what is found by a text (``globals()["RATE"]``,
-    ``eval``) or by other ways around names (``__subclasses__``).
+    object by its class and its attributes; a layer or model of Keras by what :func:`tl_helpers.grid.networks.describe`
+    says, and its weights. Comments do not count. Of the kit the text of the modules that can be reached counts; of
+    installed packages only the names are known; nothing is known of the user's modules that a function imports inside
+    itself, of annotations, and of what is found by a text (``globals()["RATE"]``, ``eval``) or by other ways around
+    names (``__subclasses__``).
     """
     hasher = _Hasher(variables)
     hasher.feed(values)
@@ -176,7 +176,7 @@ class _Hasher:
         elif is_of_keras(value) and isinstance(value, (list, dict, set)):  # as a layer keeps what one assigns to it
             self._feed(next(plain for plain in (list, dict, set) if isinstance(value, plain))(value))
         elif is_of_keras(value):
-            from tl_helpers.computations import content_of
+            from tl_helpers.grid.computations import content_of
 
             self._write("keras", package_version(real_class(value)))
             self._feed((real_class(value), content_of(value)))
@@ -441,7 +441,7 @@ def own_parts(value, seen=()):
     elif not is_library(_module_of(real_class(value))):
         return [value]
     elif is_of_keras(value):
-        from tl_helpers.computations import attributes_of
+        from tl_helpers.grid.computations import attributes_of
 
         items = list(attributes_of(value).values())
     else:

@@ -3,7 +3,7 @@
 import functools
 import warnings
 
-from tl_helpers.fingerprint import own_parts, real_class
+from tl_helpers.grid.identity import own_parts, real_class
 
 # Of what Keras itself notes in every layer, this decides what comes out.
 _DECISIVE = {"_convert_input_args", "_dtype_policy", "_supports_masking", "activity_regularizer", "autocast"}
@@ -92,7 +92,7 @@ def computed_by(layer):
     Returns
     -------
     list
-        To be hashed with :func:`tl_helpers.fingerprint.fingerprint`.
+        To be hashed with :func:`tl_helpers.grid.identity.fingerprint`.
     """
     if not is_own(layer):
         return [layer]
@@ -113,7 +113,7 @@ def content_of(thing):
     Returns
     -------
     dict
-        To be hashed with :func:`tl_helpers.fingerprint.fingerprint`.
+        To be hashed with :func:`tl_helpers.grid.identity.fingerprint`.
     """
     import keras
 
@@ -141,7 +141,7 @@ def content_of(thing):
 def _content_of_layer(layer):
     import keras
 
-    from tl_helpers.graph import describe
+    from tl_helpers.grid.networks import describe
 
     weights = [weight.numpy() for weight in getattr(layer, "weights", ())]
     content = {"weights": weights}

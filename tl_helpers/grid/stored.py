@@ -1,64 +1,18 @@
 """Where does this number come from? Stored studies: a table with one row per run, and beside it what made it."""
 
-import functools
 import hashlib
-import importlib.metadata
 import io
 import json
-import os
-import platform
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from tl_helpers.files import DataError, atomic_path, read_verified
+from tl_helpers.grid.environment import environment
 
-_PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "scipy", "scikit-learn", "pandas", "joblib")
 _KINDS = {"b": "bool", "i": "int64", "u": "int64", "f": "float64"}
 _READERS = {"bool": "True".__eq__, "int64": int, "float64": lambda text: float(text or "nan")}
-
-
-@functools.lru_cache(maxsize=1)
-def cpu_model():
-    """Return the processor's name, such as ``"AMD EPYC 7B13"``; the architecture where no name is to be had."""
-    try:
-        if sys.platform == "linux":
-            for line in Path("/proc/cpuinfo").read_text().splitlines():
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-        elif sys.platform == "darwin":
-            command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
-            return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        pass
-    return platform.processor() or platform.machine() or "unknown"
-
-
-def environment():
-    """Return what a result may depend on besides its code and data.
-
-    Returns
-    -------
-    dict
-        ``versions`` (name → version, of those packages that are installed), ``cpu``, ``cores`` and ``system``.
-    """
-    from tl_helpers import __version__
-
-    versions = {"python": platform.python_version(), "tl_helpers": __version__}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return {
-        "versions": versions,
-        "cpu": cpu_model(),
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-    }
 
 
 def save_study(frame, path, *, command, spec=None):
@@ -70,7 +24,7 @@ def save_study(frame, path, *, command, spec=None):
     ----------
     frame : pandas.DataFrame
         One row per run: numbers, bools and texts; missing values only among floats. A frame from
-        :func:`tl_helpers.grid.run_grid` brings its provenance along.
+        :func:`tl_helpers.grid.run.run_grid` brings its provenance along.
     path : path-like
         Where the table shall stand, ending in ``.csv``, such as ``data/results/first_result.csv``.
     command : str
