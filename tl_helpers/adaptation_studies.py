@@ -13,7 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tl_helpers.datasets import keep_classes, load_emoji, load_photos, load_street, photo_families, sample_budget
+from tl_helpers.datasets.dataset import keep_classes, sample_budget
+from tl_helpers.datasets.emoji import load_emoji
+from tl_helpers.datasets.photos import load_photos, photo_families
+from tl_helpers.datasets.street import load_street
 from tl_helpers.street_runs import run_classifier, street
 
 UPDATES = 200

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tl_helpers.datasets import Dataset, sample_budget
+from tl_helpers.datasets.dataset import Dataset, sample_budget
 from tl_helpers.grid.keys import group_rows, key_column, key_values, rows_where
 from tl_helpers.grid.run import GridError, RunFailure, run_grid
 from tl_helpers.grid.stored import load_study, save_study, study_provenance
@@ -63,13 +63,13 @@ def label_efficiency(
     """Measure a score against the number of labels: ``function(arm=…, data=…, seed=…, **fixed)`` on nested samples.
 
     Per seed all arms get the same labelled examples, and a small budget's examples are among a larger one's
-    (:func:`tl_helpers.datasets.sample_budget`).
+    (:func:`tl_helpers.datasets.dataset.sample_budget`).
 
     Parameters
     ----------
     function : callable
-        Trains on ``data``, a :class:`~tl_helpers.datasets.Dataset` of budget × classes examples, and measures; see
-        :func:`tl_helpers.grid.run.run_grid` for what it returns.
+        Trains on ``data``, a :class:`~tl_helpers.datasets.dataset.Dataset` of budget × classes examples, and measures;
+        see :func:`tl_helpers.grid.run.run_grid` for what it returns.
     data : Dataset or callable
         Where to draw from; or a function without arguments that loads it in the worker process, such as
         ``functools.partial(load_emoji, "noto", "train")``, which spares sending a large data set.

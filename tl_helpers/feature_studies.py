@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tl_helpers.datasets import EMOJI_STYLES, load_emoji, load_photos, load_street
+from tl_helpers.datasets.emoji import EMOJI_STYLES, load_emoji
+from tl_helpers.datasets.photos import load_photos
+from tl_helpers.datasets.street import load_street
 
 SIZE = 96
 STAGES = ("stem", *(f"block{number}" for number in range(1, 8)), "conv_head")
@@ -62,7 +64,7 @@ def features_of(name, weights):
     Parameters
     ----------
     name : str
-        ``"photos"``, or one of :data:`tl_helpers.datasets.EMOJI_STYLES`.
+        ``"photos"``, or one of :data:`tl_helpers.datasets.emoji.EMOJI_STYLES`.
     weights : {"imagenet", "random", "pixels"}
         ``"pixels"``: the pictures themselves at 16×16 pixels, whatever the stage.
 
@@ -93,7 +95,7 @@ def pictures_of(name):
     Parameters
     ----------
     name : str
-        ``"photos"``, or one of :data:`tl_helpers.datasets.EMOJI_STYLES`.
+        ``"photos"``, or one of :data:`tl_helpers.datasets.emoji.EMOJI_STYLES`.
 
     Returns
     -------
@@ -522,7 +524,7 @@ def street_activations(network, seed):
 def _street_activations(network, seed):
     import keras
 
-    from tl_helpers.datasets import sample_budget
+    from tl_helpers.datasets.dataset import sample_budget
     from tl_helpers.grid.stored import study_provenance
     from tl_helpers.models import add_class_head, body_of, load_source_model, small_cnn_body
     from tl_helpers.training import fit_transfer

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tl_helpers.arguments import LARGEST, check_finite
 from tl_helpers.arithmetic import arithmetic
 from tl_helpers.files import atomic_path
 from tl_helpers.folding import can_fold, folded_forward
@@ -16,7 +17,7 @@ from tl_helpers.graph import layers_in
 from tl_helpers.grid.networks import describe
 from tl_helpers.loop import in_full_precision, make_forward
 from tl_helpers.traces import kept_forward
-from tl_helpers.training_data import LARGEST, check_finite, check_inputs
+from tl_helpers.training_data import check_inputs
 
 
 def extract_features(backbone, x, *, stage=None, batch_size=32, cache=None, fold_batch_norm=False):

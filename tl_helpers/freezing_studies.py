@@ -9,7 +9,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from tl_helpers.datasets import load_emoji, sample_budget, with_wrong_labels
+from tl_helpers.datasets.dataset import sample_budget, with_wrong_labels
+from tl_helpers.datasets.emoji import load_emoji
 from tl_helpers.freezing import trainable_report
 from tl_helpers.grid.stored import study_provenance
 from tl_helpers.street_runs import run_classifier, street

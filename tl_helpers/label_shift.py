@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tl_helpers.training_data import check_finite
+from tl_helpers.arguments import check_finite
 
 
 def adjust_to_prior(probabilities, source_prior, target_prior):

@@ -14,9 +14,9 @@ import numpy as np
 from scipy.special import softmax
 
 from tl_helpers import efficientnet_lite, online_backbones
-from tl_helpers.datasets import STREET_LABELS
+from tl_helpers.arguments import LARGEST, check_finite
+from tl_helpers.datasets.street import STREET_LABELS
 from tl_helpers.files import read_arrays, read_table
-from tl_helpers.training_data import LARGEST, check_finite
 
 if TYPE_CHECKING:
     import keras

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from tl_helpers.arguments import check_numbers
 from tl_helpers.loop import draw_batches, make_forward, resolve_loss, run_updates, with_loss_scaling
 from tl_helpers.losses import check_loss
 from tl_helpers.models import (
@@ -28,7 +29,7 @@ from tl_helpers.models import (
     mask_loss,
 )
 from tl_helpers.training import accuracy
-from tl_helpers.training_data import check_data, check_numbers
+from tl_helpers.training_data import check_data
 from tl_helpers.weights import seed_random_layers
 
 TASKS = ("class", "box", "mask")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tl_helpers.datasets import sample_budget
+from tl_helpers.datasets.dataset import sample_budget
 from tl_helpers.street_runs import run_shoe_scenes, street
 
 UPDATES = 200

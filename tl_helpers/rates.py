@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tl_helpers.arguments import check_numbers
 from tl_helpers.freezing import is_stale
 from tl_helpers.loop import draw_batches, make_steps, resolve_loss
 from tl_helpers.reading import input_shape_of, read_once
 from tl_helpers.training import fit_transfer
-from tl_helpers.training_data import check_data, check_label_names, check_numbers
+from tl_helpers.training_data import check_data, check_label_names
 from tl_helpers.weights import not_finite, put_back, snapshot
 
 if TYPE_CHECKING:

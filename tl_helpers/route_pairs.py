@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tl_helpers.datasets import FAMILIES, GARMENTS, Dataset, Domain, Task, load_street_scenes
+from tl_helpers.datasets.dataset import Dataset, Domain, Task
+from tl_helpers.datasets.street import FAMILIES, GARMENTS, load_street_scenes
 from tl_helpers.route_studies import halve_and_blow_up, scraped_thumbnails, two_digit_collections
 from tl_helpers.street_runs import street
 

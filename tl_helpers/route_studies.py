@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tl_helpers.datasets import load_street_scenes, sample_budget, with_wrong_labels
+from tl_helpers.datasets.dataset import sample_budget, with_wrong_labels
+from tl_helpers.datasets.street import load_street_scenes
 from tl_helpers.street_runs import held_out_scenes, run_classifier, run_detector, run_shoe_scenes, street
 
 UPDATES = 200

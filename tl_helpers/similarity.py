@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tl_helpers.training_data import check_finite
+from tl_helpers.arguments import check_finite
 
 
 def cka(x, y, *, debiased=True):

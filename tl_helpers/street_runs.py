@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from tl_helpers.datasets import load_street, load_street_scenes
+from tl_helpers.datasets.street import load_street, load_street_scenes
 
 
 @lru_cache(maxsize=8)
 def street(view, split, labels="garment", size=28):
-    """Load street pictures (:func:`tl_helpers.datasets.load_street`); a process draws each pool once.
+    """Load street pictures (:func:`tl_helpers.datasets.street.load_street`); a process draws each pool once.
 
     Parameters
     ----------
     view, split, labels, size
-        See :func:`tl_helpers.datasets.load_street`.
+        See :func:`tl_helpers.datasets.street.load_street`.
 
     Returns
     -------
@@ -115,12 +115,12 @@ def run_detector(source, scenes, test, *, rate, updates, seed, strategy):
 
 @lru_cache(maxsize=4)
 def held_out_scenes(split, target, distractors, view="photo"):
-    """Load the 500 scenes that a split is measured on (:func:`tl_helpers.datasets.load_street_scenes`), once.
+    """Load the 500 scenes that a split is measured on (:func:`tl_helpers.datasets.street.load_street_scenes`), once.
 
     Parameters
     ----------
     split, target, distractors, view
-        See :func:`tl_helpers.datasets.load_street_scenes`.
+        See :func:`tl_helpers.datasets.street.load_street_scenes`.
 
     Returns
     -------

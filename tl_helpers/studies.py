@@ -11,14 +11,10 @@ from functools import lru_cache
 import numpy as np
 
 from tl_helpers.adaptation_studies import PHOTO_PAIRS, adapt_photos, adapt_sketches
-from tl_helpers.datasets import (
-    keep_classes,
-    load_emoji,
-    load_photos,
-    load_street,
-    load_street_scenes,
-    sample_budget,
-)
+from tl_helpers.datasets.dataset import keep_classes, sample_budget
+from tl_helpers.datasets.emoji import load_emoji
+from tl_helpers.datasets.photos import load_photos
+from tl_helpers.datasets.street import load_street, load_street_scenes
 from tl_helpers.feature_studies import (
     CONVOLUTIONS,
     PAIRS,

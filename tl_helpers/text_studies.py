@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tl_helpers.datasets import load_emoji
+from tl_helpers.datasets.emoji import load_emoji
 
 UPDATES = 200
 SIZE = 128

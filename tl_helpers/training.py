@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tl_helpers.arguments import check_numbers
 from tl_helpers.checkpoint import read_checkpoint, run_key, write_checkpoint
 from tl_helpers.features import answer_once, extract_features, identify, probe, run_once
 from tl_helpers.folding import can_fold, folded_forward
@@ -37,7 +38,7 @@ from tl_helpers.prefix import find_cut, shared_first, split, what_differs
 from tl_helpers.progress import progress_bar
 from tl_helpers.reading import input_shape_of, label_names_of
 from tl_helpers.traces import kept_forward
-from tl_helpers.training_data import check_data, check_label_names, check_numbers
+from tl_helpers.training_data import check_data, check_label_names
 from tl_helpers.weights import draw_new_weights, not_finite, put_back, seed_random_layers, snapshot
 
 if TYPE_CHECKING:

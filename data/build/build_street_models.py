@@ -13,7 +13,7 @@ import numpy as np
 from sheets import DATA
 
 from tl_helpers import models
-from tl_helpers.datasets import STREET_LABELS, load_street
+from tl_helpers.datasets.street import STREET_LABELS, load_street
 from tl_helpers.files import atomic_path
 from tl_helpers.training import accuracy, fit_transfer
 

@@ -25,7 +25,7 @@ from sheets import DATA, Output, read_published
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(DATA.parent))
 
-from tl_helpers.datasets import load_large_photos
+from tl_helpers.datasets.photos import load_large_photos
 from tl_helpers.efficientnet_lite import BLOCK_GROUPS, build_efficientnet_lite0
 from tl_helpers.files import atomic_path
 

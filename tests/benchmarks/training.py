@@ -22,7 +22,7 @@ import numpy as np
 
 from tests.benchmarks.grids import fewer
 from tests.benchmarks.pairs import Outcome, are_identical, make_row, seconds_of, take_turns
-from tl_helpers.datasets import load_emoji
+from tl_helpers.datasets.emoji import load_emoji
 from tl_helpers.features import extract_features, probe
 from tl_helpers.graph import layers_in, leaves_of
 from tl_helpers.loop import draw_batches

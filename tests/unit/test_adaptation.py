@@ -14,7 +14,7 @@ from tl_helpers.adaptation import (
     reversal_schedule,
     standardise,
 )
-from tl_helpers.datasets import Dataset, Domain, Task
+from tl_helpers.datasets.dataset import Dataset, Domain, Task
 from tl_helpers.models import small_cnn
 
 # ---------------------------------------------------------------- features

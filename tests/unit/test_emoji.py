@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tl_helpers.datasets import EMOJI_FOLDS, EMOJI_LABELS, EMOJI_STYLES, load_emoji, sample_budget
+from tl_helpers.datasets.dataset import sample_budget
+from tl_helpers.datasets.emoji import EMOJI_FOLDS, EMOJI_LABELS, EMOJI_STYLES, load_emoji
 from tl_helpers.files import data_folder, read_sheet, read_table
 
 SPLITS = ("train", "validation", "test")

@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 from scipy import stats
 
 from tl_helpers import experiments
-from tl_helpers.datasets import Dataset, Domain, Task
+from tl_helpers.datasets.dataset import Dataset, Domain, Task
 from tl_helpers.experiments import (
     confidence_interval,
     holm,

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tl_helpers import feature_studies as studies
-from tl_helpers.datasets import EMOJI_STYLES, load_photos
+from tl_helpers.datasets.emoji import EMOJI_STYLES
+from tl_helpers.datasets.photos import load_photos
 from tl_helpers.grid.stored import load_study
 
 

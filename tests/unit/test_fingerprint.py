@@ -493,7 +493,7 @@ def test_an_array_of_the_notebook_counts_by_its_values():
 def test_it_is_the_same_in_every_process(source):
     program = textwrap.dedent(source) + textwrap.dedent("""
         from tl_helpers.grid.identity import fingerprint
-        from tl_helpers.datasets import sample_budget
+        from tl_helpers.datasets.dataset import sample_budget
         print(fingerprint(study, {"b", "a", "c"}, {"x": (1, 2.5)}, frozenset("xyz"), sample_budget, np.arange(5)))
     """)
     found = {

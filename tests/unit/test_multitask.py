@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from tl_helpers import multitask
-from tl_helpers.datasets import Dataset, Domain, Task
+from tl_helpers.datasets.dataset import Dataset, Domain, Task
 from tl_helpers.models import box_iou, box_loss, mask_loss, small_cnn, small_cnn_body
 from tl_helpers.multitask import (
     TASKS,

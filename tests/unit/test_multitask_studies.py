@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tl_helpers import multitask_studies as studies
-from tl_helpers.datasets import load_street, sample_budget
+from tl_helpers.datasets.dataset import sample_budget
+from tl_helpers.datasets.street import load_street
 from tl_helpers.models import load_source_model
 
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tl_helpers.online_datasets import ONLINE_DATASETS, load_online
+from tl_helpers.datasets.online import ONLINE_DATASETS, load_online
 
 
 def test_without_the_argument_nothing_is_downloaded_and_the_offline_choice_is_named(monkeypatch):

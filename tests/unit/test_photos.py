@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tl_helpers.datasets import (
+from tl_helpers.datasets.dataset import sample_budget
+from tl_helpers.datasets.emoji import load_emoji
+from tl_helpers.datasets.photos import (
     PHOTO_FAMILIES,
     PHOTO_FOLDS,
     PHOTO_SCENES,
     PHOTO_SOURCES,
-    load_emoji,
     load_large_photos,
     load_photos,
     photo_families,
-    sample_budget,
 )
 from tl_helpers.files import data_folder, read_sheet, read_table
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tl_helpers import route_studies
-from tl_helpers.datasets import load_street
+from tl_helpers.datasets.street import load_street
 from tl_helpers.routes import ROUTES
 from tl_helpers.studies import ROUTE_STUDIES
 

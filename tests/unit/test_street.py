@@ -3,17 +3,9 @@
 import numpy as np
 import pytest
 
-from tl_helpers import datasets, street
-from tl_helpers.datasets import (
-    FAMILIES,
-    GARMENTS,
-    Dataset,
-    Domain,
-    Task,
-    load_street,
-    load_street_scenes,
-    sample_budget,
-)
+from tl_helpers.datasets import dataset as datasets, street_pictures as street
+from tl_helpers.datasets.dataset import Dataset, Domain, Task, sample_budget
+from tl_helpers.datasets.street import FAMILIES, GARMENTS, load_street, load_street_scenes
 
 
 @pytest.mark.parametrize("labels", ["garment", "digit"])

@@ -9,7 +9,8 @@ from keras import layers
 
 from tests.unit.networks import COMMON, HELD_OUT, SHAPE, TRAIN, moved, network
 from tl_helpers import training
-from tl_helpers.datasets import load_street, sample_budget
+from tl_helpers.datasets.dataset import sample_budget
+from tl_helpers.datasets.street import load_street
 from tl_helpers.freezing import is_stale, live_random_layers
 from tl_helpers.loop import draw_batches
 from tl_helpers.models import small_cnn

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tl_helpers import models, online_backbones
-from tl_helpers.datasets import load_large_photos
+from tl_helpers.datasets.photos import load_large_photos
 from tl_helpers.files import DataError, data_folder, read_arrays
 
 

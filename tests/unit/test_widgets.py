@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tl_helpers import widgets
-from tl_helpers.datasets import load_street
+from tl_helpers.datasets.street import load_street
 from tl_helpers.feature_maps import activation_maps, find_peaks, strongest_patches
 from tl_helpers.freezing_studies import DEPTHS, FREEZING_TARGETS
 from tl_helpers.grid.stored import load_study

@@ -498,7 +498,7 @@ def is_library(module):
 
 
 def qualified_name(thing):
-    """Return a function's or class's module and name, such as ``"tl_helpers.datasets.load_emoji"``."""
+    """Return a function's or class's module and name, such as ``"tl_helpers.datasets.emoji.load_emoji"``."""
     return f"{_module_of(thing)}.{getattr(thing, '__qualname__', type(thing).__qualname__)}"
 
 

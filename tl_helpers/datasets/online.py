@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tl_helpers.datasets import Dataset, Domain, Task
+from tl_helpers.datasets.dataset import Dataset, Domain, Task
 
 ONLINE_DATASETS = {
     "mnist": tuple("0123456789"),

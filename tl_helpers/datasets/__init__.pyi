@@ -1,0 +1,24 @@
+from .dataset import (
+    Dataset as Dataset,
+    Domain as Domain,
+    Task as Task,
+    keep_classes as keep_classes,
+    sample_budget as sample_budget,
+    with_wrong_labels as with_wrong_labels,
+)
+from .emoji import EMOJI_STYLES as EMOJI_STYLES, load_emoji as load_emoji
+from .online import load_online as load_online
+from .photos import (
+    PHOTO_FAMILIES as PHOTO_FAMILIES,
+    load_large_photos as load_large_photos,
+    load_photos as load_photos,
+    photo_families as photo_families,
+)
+from .street import (
+    FAMILIES as FAMILIES,
+    GARMENTS as GARMENTS,
+    STREET_LABELS as STREET_LABELS,
+    load_street as load_street,
+    load_street_scenes as load_street_scenes,
+)
+from .street_pictures import VIEWS as VIEWS

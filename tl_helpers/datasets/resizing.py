@@ -1,0 +1,26 @@
+"""How do pictures get their size and their background?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def on_white(drawings):
+    """Put drawings with alpha onto white: (n, h, w, 4) → (n, h, w, 3)."""
+    x = np.empty((*drawings.shape[:3], 3), "uint8")
+    for picture, drawing in zip(x, drawings, strict=True):
+        alpha = drawing[..., 3:].astype("uint16")
+        picture[:] = (drawing[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
+    return x
+
+
+def resize(pictures, size):
+    """Resize square pictures of uint8, (n, h, h) or (n, h, h, 3)."""
+    from PIL import Image
+
+    if size == pictures.shape[1]:
+        return pictures
+    resized = np.empty((len(pictures), size, size, *pictures.shape[3:]), "uint8")
+    for target, picture in zip(resized, pictures, strict=True):
+        target[:] = Image.fromarray(picture).resize((size, size), Image.Resampling.LANCZOS)
+    return resized
