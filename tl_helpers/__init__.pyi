@@ -1,20 +1,13 @@
 """What a learner calls. This list is read at run time, too: a name is loaded from its module when it is first used."""
 
-from .datasets import (
-    Dataset as Dataset,
-    Domain as Domain,
-    Task as Task,
-    load_emoji as load_emoji,
-    load_photos as load_photos,
-    load_street as load_street,
-    sample_budget as sample_budget,
-)
-from .experiments import (
-    confidence_interval as confidence_interval,
-    label_efficiency as label_efficiency,
-    paired_difference as paired_difference,
-    transfer_verdict as transfer_verdict,
-)
+from .datasets.dataset import Dataset as Dataset, Domain as Domain, Task as Task, sample_budget as sample_budget
+from .datasets.emoji import load_emoji as load_emoji
+from .datasets.photos import load_photos as load_photos
+from .datasets.street import load_street as load_street
+from .experiments.intervals import confidence_interval as confidence_interval, paired_difference as paired_difference
+from .experiments.label_efficiency import label_efficiency as label_efficiency
+from .experiments.similarity import cka as cka
+from .experiments.verdict import transfer_verdict as transfer_verdict
 from .features import extract_features as extract_features
 from .grid.run import run_grid as run_grid
 from .grid.stored import load_study as load_study, study_provenance as study_provenance
@@ -25,7 +18,6 @@ from .models import (
     small_cnn as small_cnn,
 )
 from .session import start as start
-from .similarity import cka as cka
 from .training import fit_transfer as fit_transfer
 
 __version__: str

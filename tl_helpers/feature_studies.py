@@ -562,7 +562,7 @@ def network_similarity(arm, budget, seed, *, rate=None, split="test"):
         ``score``: 100 × debiased CKA on 500 line drawings; ``plain``: 100 × plain CKA on the first 50 of them.
     """
     del rate, split
-    from tl_helpers.similarity import cka
+    from tl_helpers.experiments.similarity import cka
 
     x, y = (street_activations(network, seed)[budget] for network in PAIRS[arm])
     return {"score": 100 * cka(x, y), "plain": 100 * cka(x[:50], y[:50], debiased=False)}

@@ -50,7 +50,7 @@ def in_words(row, unit="points"):
     Parameters
     ----------
     row : pandas.Series
-        One row of :func:`tl_helpers.experiments.paired_difference`.
+        One row of :func:`tl_helpers.experiments.intervals.paired_difference`.
     unit : str
 
     Returns
@@ -120,8 +120,8 @@ def curves(table, *, x, xlabel, ylabel, title, names=None, logarithmic=True, axi
     Parameters
     ----------
     table : pandas.DataFrame
-        Columns ``arm``, `x`, ``mean``, ``low``, ``high``, ``n``, as :func:`tl_helpers.experiments.confidence_interval`
-        returns it.
+        Columns ``arm``, `x`, ``mean``, ``low``, ``high``, ``n``, as
+        :func:`tl_helpers.experiments.intervals.confidence_interval` returns it.
     x : str
         Column of the horizontal axis. None (all labels) has no place among numbers: it stands apart on the right, at a
         place of its own that is called None.
@@ -185,8 +185,8 @@ def differences(table, *, ylabel, xlabel, title, guess=None, axis=None):
     Parameters
     ----------
     table : pandas.DataFrame
-        As :func:`tl_helpers.experiments.paired_difference` returns it, one row per position, in order; the first column
-        names the positions.
+        As :func:`tl_helpers.experiments.intervals.paired_difference` returns it, one row per position, in order; the
+        first column names the positions.
     ylabel, xlabel, title : str
     guess : float, optional
         A learner's prediction, drawn as a dotted line.
@@ -377,8 +377,8 @@ def dots(table, *, row, names, xlabel, title, marks=None):
     ----------
     table : pandas.DataFrame
         Columns `row`, ``arm``, ``mean``, ``low``, ``high``, ``n``, as
-        :func:`tl_helpers.experiments.confidence_interval` returns it. Rows come in order of appearance, the first on
-        top.
+        :func:`tl_helpers.experiments.intervals.confidence_interval` returns it. Rows come in order of appearance, the
+        first on top.
     row : str
         Column that names the rows.
     names : dict of str to str

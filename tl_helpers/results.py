@@ -77,7 +77,7 @@ def overview():
     """Draw the README's figure from the stored results into ``data/results/overview.png``."""
     import matplotlib.pyplot as plt
 
-    from tl_helpers.experiments import confidence_interval
+    from tl_helpers.experiments.intervals import confidence_interval
     from tl_helpers.plots import curves
 
     panels = [

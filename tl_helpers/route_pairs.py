@@ -137,7 +137,7 @@ def domain_gap(study, *, n=1500, seed=0, method="proxy_a"):
         Pictures drawn of each; those whose labels have no counterpart are left out afterwards.
     seed : int
     method : str
-        See :func:`tl_helpers.similarity.domain_distance`.
+        See :func:`tl_helpers.experiments.similarity.domain_distance`.
 
     Returns
     -------
@@ -166,9 +166,9 @@ def split_gap(*, n=300, seed=0, method="proxy_a"):
 
 
 def _distance(source, target, method):
+    from tl_helpers.experiments.similarity import domain_distance
     from tl_helpers.features import extract_features
     from tl_helpers.models import body_of, load_source_model
-    from tl_helpers.similarity import domain_distance
 
     body = body_of(load_source_model("street_garments"))
     n = min(len(source), len(target), 300)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tl_helpers.experiments import transfer_verdict
+from tl_helpers.experiments.verdict import transfer_verdict
 from tl_helpers.grid.one_run import MEASURED
 from tl_helpers.grid.run import run_grid
 from tl_helpers.grid.stored import load_study, study_provenance
@@ -303,7 +303,7 @@ def route_verdict(route, runs=None):
 
     Returns
     -------
-    tl_helpers.experiments.TransferVerdict
+    tl_helpers.experiments.verdict.TransferVerdict
     """
     route = find_route(route)
     runs = load_study("routes") if runs is None else runs

@@ -399,7 +399,7 @@ def street_rare(arm, budget, seed, *, rate=None, split="test"):
     ----------
     arm : {"as_is", "known_prior", "estimated_prior"}
         What to do with the source model's probabilities: nothing, correct them by the target's true class shares, or by
-        shares estimated from the unlabelled target pictures (:mod:`tl_helpers.label_shift`).
+        shares estimated from the unlabelled target pictures (:mod:`tl_helpers.experiments.label_shift`).
     budget : float
         How many times rarer, at least 1.
     seed : int
@@ -412,7 +412,7 @@ def street_rare(arm, budget, seed, *, rate=None, split="test"):
         ``score``: accuracy in %.
     """
     del rate
-    from tl_helpers.label_shift import adjust_to_prior, estimate_prior
+    from tl_helpers.experiments.label_shift import adjust_to_prior, estimate_prior
 
     probabilities, y = _garment_probabilities(split)
     random = np.random.default_rng(seed)

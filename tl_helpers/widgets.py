@@ -10,9 +10,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from tl_helpers import plots
-from tl_helpers.experiments import confidence_interval, load_study
+from tl_helpers.experiments.intervals import confidence_interval
 from tl_helpers.feature_maps import strongest_patches
 from tl_helpers.freezing_studies import DEPTHS, FREEZING_TARGETS, fit_depth_once
+from tl_helpers.grid.stored import load_study
 from tl_helpers.route_pairs import source_and_target
 from tl_helpers.route_studies import COMPARISONS
 from tl_helpers.routes import ROUTES, find_route, route_gains, route_of, route_verdict, run_route

@@ -14,7 +14,7 @@ from statistics import median
 import numpy as np
 
 from tests.benchmarks.pairs import Outcome, are_identical, make_row, seconds_of, take_turns
-from tl_helpers.experiments import run_grid
+from tl_helpers.grid.run import run_grid
 from tl_helpers.grid.workers import WORKER_ENVIRONMENT
 
 RUNS, UPDATES = 8, 300  # a run of two or three seconds

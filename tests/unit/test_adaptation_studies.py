@@ -11,7 +11,7 @@ from tl_helpers.adaptation import coral, standardise
 from tl_helpers.datasets.emoji import load_emoji
 from tl_helpers.datasets.photos import load_photos
 from tl_helpers.datasets.street import load_street
-from tl_helpers.experiments import paired_difference
+from tl_helpers.experiments.intervals import paired_difference
 from tl_helpers.grid.stored import load_study
 
 WITHOUT_TRAINING = ("source_only", "per_domain", "coral")

@@ -11,15 +11,12 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy import stats
 
-from tl_helpers import experiments
 from tl_helpers.datasets.dataset import Dataset, Domain, Task
-from tl_helpers.experiments import (
-    confidence_interval,
-    holm,
-    label_efficiency,
-    paired_difference,
-    transfer_verdict,
-)
+from tl_helpers.experiments import statistics
+from tl_helpers.experiments.intervals import confidence_interval, paired_difference
+from tl_helpers.experiments.label_efficiency import label_efficiency
+from tl_helpers.experiments.statistics import holm
+from tl_helpers.experiments.verdict import transfer_verdict
 from tl_helpers.grid.run import GridError
 
 T_3 = 3.182446305284264  # Student's t, 3 degrees of freedom, two-sided 95 %: from a table
@@ -246,7 +243,7 @@ def test_t_intervals_cover_the_truth_as_often_as_they_say(confidence):
 
 
 def test_bootstrap_intervals_cover_the_truth_nearly_as_often_for_many_pairs(monkeypatch):
-    monkeypatch.setattr(experiments, "RESAMPLES", 999)
+    monkeypatch.setattr(statistics, "RESAMPLES", 999)
     trials, truth = 300, 3.0
     draws = np.random.default_rng(6).normal(truth, 2, (trials, 30))
     frame = pd.DataFrame({"trial": np.repeat(np.arange(trials), 30), "score": draws.ravel()})

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, strategies as st
 from scipy.stats import norm
 
-from tl_helpers.label_shift import adjust_to_prior, estimate_prior
+from tl_helpers.experiments.label_shift import adjust_to_prior, estimate_prior
 
 
 def gaussian_posterior(x, prior):

@@ -8,7 +8,8 @@ import tensorflow as tf
 from keras import layers, ops
 
 from tests.unit.networks import SHAPE, TRAIN
-from tl_helpers.experiments import confidence_interval, paired_difference, transfer_verdict
+from tl_helpers.experiments.intervals import confidence_interval, paired_difference
+from tl_helpers.experiments.verdict import transfer_verdict
 from tl_helpers.features import extract_features
 from tl_helpers.freezing import (
     discriminative_optimizer,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy.stats import norm
 
-from tl_helpers.similarity import cka, domain_distance
+from tl_helpers.experiments.similarity import cka, domain_distance
 
 
 def gaussian(n, d, seed):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tl_helpers.datasets import dataset as datasets, street_pictures as street
+from tl_helpers.datasets import street as datasets, street_pictures as street
 from tl_helpers.datasets.dataset import Dataset, Domain, Task, sample_budget
 from tl_helpers.datasets.street import FAMILIES, GARMENTS, load_street, load_street_scenes
 
