@@ -2,8 +2,9 @@
 
 Each study is a function of ``arm``, ``budget`` and ``seed`` for :mod:`tl_helpers.tuning`. Between the two references,
 a classifier that knows the source alone and one that was given labels of the target, stand the methods of
-:mod:`tl_helpers.adaptation`, which see inputs of the target and no label. Whoever has no target labels cannot tune on
-them either: photographs' rates, and those of the arms named ``blind``, are chosen on held-out examples of the source.
+:mod:`tl_helpers.training.adaptation`, which see inputs of the target and no label. Whoever has no target labels cannot
+tune on them either: photographs' rates, and those of the arms named ``blind``, are chosen on held-out examples of the
+source.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def predict_by_alignment(arm, source, unlabelled, test):
     ----------
     arm : {"source_only", "per_domain", "coral"}
         Standardise both domains by the source's statistics; or each by its own; or the first, and then give the
-        source the target's mean and covariance (:func:`tl_helpers.adaptation.coral`).
+        source the target's mean and covariance (:func:`tl_helpers.training.adaptation.coral`).
     source : tuple of numpy.ndarray
         Features ``(n, d)`` and class indices ``(n,)``.
     unlabelled : numpy.ndarray
@@ -70,7 +71,7 @@ def predict_by_alignment(arm, source, unlabelled, test):
     ValueError
         If `arm` is none of those above.
     """
-    from tl_helpers.adaptation import coral, standardise
+    from tl_helpers.training.adaptation import coral, standardise
 
     x, y = source
     if arm == "per_domain":
@@ -111,7 +112,7 @@ def adapt_network(arm, model, source, unlabelled, *, rate, seed, layer="head_poo
     ValueError
         If `arm` is none of those above.
     """
-    from tl_helpers.adaptation import fit_coral, fit_dann
+    from tl_helpers.training.adaptation import fit_coral, fit_dann
 
     settings = {"learning_rate": rate, "updates": UPDATES, "seed": seed}
     if arm == "deep_coral":
@@ -174,7 +175,7 @@ def adapt_sketches(arm, budget, seed, *, rate=None, split="test"):
         return {
             "score": _mean_recall(test.y, predict_by_alignment(how, source, unlabelled, _street_features(view, split)))
         }
-    from tl_helpers.models import load_source_model
+    from tl_helpers.models.source_models import load_source_model
 
     model, photographs = load_source_model("street_garments"), _photographs().subset(rows)
     source, unlabelled = (photographs.x, photographs.y), street("sketch", "target").x[drawn]
@@ -186,7 +187,7 @@ def _with_labels(arm, budget, seed, rate, split):
     """Train on labelled drawings, as many of each garment: what the other arms could reach at most."""
     labelled, test = sample_budget(street("sketch", "target"), budget // 10, seed=seed), street("sketch", split)
     if arm == "target_only":
-        from tl_helpers.adaptation import standardise
+        from tl_helpers.training.adaptation import standardise
 
         drawings = _garment_features(labelled.x)
         classifier = fit_regression(standardise(drawings), labelled.y)
@@ -243,8 +244,9 @@ def _street_features(view, split):
 
 
 def _garment_features(x):
-    from tl_helpers.features import extract_features
-    from tl_helpers.models import body_of, load_source_model
+    from tl_helpers.models.features import extract_features
+    from tl_helpers.models.small_network import body_of
+    from tl_helpers.models.source_models import load_source_model
 
     return extract_features(body_of(load_source_model("street_garments")), x, batch_size=500)
 
@@ -309,7 +311,7 @@ def adapt_photos(arm, budget, seed, *, rate=None, split="test"):
         held_out = (_family_features(pair.target, pair.families, part, fold) for part in ("validation", "test"))
         test = tuple(np.concatenate(parts) for parts in zip(*held_out, strict=True))
     if arm.startswith("target_"):
-        from tl_helpers.adaptation import standardise
+        from tl_helpers.training.adaptation import standardise
 
         order = np.random.default_rng(seed).permutation(len(target_y))
         labels = range(len(pair.families))
@@ -318,7 +320,7 @@ def adapt_photos(arm, budget, seed, *, rate=None, split="test"):
         return {"score": _mean_recall(test[1], fit_regression(known, target_y[rows]).predict(asked))}
     if arm in ("source_only", "per_domain", "coral"):
         return {"score": _mean_recall(test[1], predict_by_alignment(arm, (x, y), target_x, test[0]))}
-    from tl_helpers.adaptation import standardise
+    from tl_helpers.training.adaptation import standardise
 
     model = _two_layers(x.shape[1], len(pair.families), seed=seed)
     adapt_network(arm, model, (standardise(x), y), standardise(target_x, like=x), rate=rate, seed=seed, layer="hidden")
@@ -370,8 +372,8 @@ def load_family(collection, families, split, *, fold=0):
 
 @lru_cache(maxsize=2)
 def _all_features(world):
-    from tl_helpers.features import extract_features
-    from tl_helpers.models import load_backbone
+    from tl_helpers.models.backbones import load_backbone
+    from tl_helpers.models.features import extract_features
 
     data = load_emoji("noto", "all", labels="family", size=96) if world == "emoji" else load_photos("all", size=96)
     return data.ids, extract_features(load_backbone(size=96), data.x)

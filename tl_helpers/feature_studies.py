@@ -42,8 +42,8 @@ def backbone_with(weights, size=SIZE):
     """
     import keras
 
-    from tl_helpers.loop import make_forward
-    from tl_helpers.models import load_backbone
+    from tl_helpers.models.backbones import load_backbone
+    from tl_helpers.models.forward import make_forward
 
     if weights == "imagenet":
         return load_backbone(size=size)
@@ -73,7 +73,7 @@ def features_of(name, weights):
     dict of str to numpy.ndarray
         Stage → ``(n, d)``, in the order of :func:`pictures_of`.
     """
-    from tl_helpers.feature_maps import stage_features
+    from tl_helpers.models.feature_maps import stage_features
 
     x = pictures_of(name).x
     if weights == "pixels":
@@ -254,7 +254,7 @@ def target_features(target, fold, split, *, weights="imagenet", stage="conv_head
 
 
 def _probe_target(target, seed, split, weights, stage):
-    from tl_helpers.features import probe
+    from tl_helpers.models.features import probe
 
     features, y = target_features(target, seed % 10, "train", weights=weights, stage=stage)
     drawn = _draw(y, LABELS_PER_CLASS, seed)
@@ -526,8 +526,10 @@ def _street_activations(network, seed):
 
     from tl_helpers.datasets.dataset import sample_budget
     from tl_helpers.grid.stored import study_provenance
-    from tl_helpers.models import add_class_head, body_of, load_source_model, small_cnn_body
-    from tl_helpers.training import fit_transfer
+    from tl_helpers.models.heads import add_class_head
+    from tl_helpers.models.small_network import body_of, small_cnn_body
+    from tl_helpers.models.source_models import load_source_model
+    from tl_helpers.training.fit import fit_transfer
 
     start = seed + 1000 if network == "scratch again" else seed
     strategy = network.removesuffix(" again")
@@ -593,7 +595,7 @@ def prepared_features(preparation):
     numpy.ndarray
         ``(n, 1280)``.
     """
-    from tl_helpers.features import extract_features
+    from tl_helpers.models.features import extract_features
 
     x = PREPARATIONS[preparation](pictures_of("noto").x)
     with warnings.catch_warnings():  # that the pictures are wrongly prepared is what is studied
@@ -621,7 +623,7 @@ def wrong_preprocessing(arm, budget, seed, *, rate=None, split="test"):
         ``score``: mean recall over eight groups of emoji in %.
     """
     del rate
-    from tl_helpers.features import probe
+    from tl_helpers.models.features import probe
 
     (train, y), (test, test_y) = (_emoji_split("clean8", seed % 10, part) for part in ("train", split))
     drawn = _draw(y, LABELS_PER_CLASS, seed)

@@ -11,9 +11,9 @@ import numpy as np
 
 from tl_helpers.datasets.dataset import sample_budget, with_wrong_labels
 from tl_helpers.datasets.emoji import load_emoji
-from tl_helpers.freezing import trainable_report
 from tl_helpers.grid.stored import study_provenance
 from tl_helpers.street_runs import run_classifier, street
+from tl_helpers.training.freezing import trainable_report
 
 # ---------------------------------------------------------------- the freezing sweep of 2014, at home
 
@@ -38,7 +38,9 @@ def sweep_network(n_classes, *, seed):
     """
     import keras
 
-    from tl_helpers.models import Backbone, add_class_head, small_cnn_body
+    from tl_helpers.models.backbones import Backbone
+    from tl_helpers.models.heads import add_class_head
+    from tl_helpers.models.small_network import small_cnn_body
 
     body = small_cnn_body((28, 28, 1), seed=seed)
     initializer = keras.initializers.HeUniform(seed=10 * seed + 5)
@@ -74,7 +76,7 @@ def _half(split, classes):
 @lru_cache(maxsize=4)
 def _base_weights(half, seed):
     """Train a base network on one half of the garments and return its weights by layer."""
-    from tl_helpers.training import fit_transfer
+    from tl_helpers.training.fit import fit_transfer
 
     model = sweep_network(5, seed=1000 + seed)
     train = _half("source", garment_halves(seed)["AB".index(half)])
@@ -110,7 +112,8 @@ def freezing_sweep(arm, budget, seed, *, rate=None, split="test"):
 @lru_cache(maxsize=8)
 def _sweep_run(arm, budget, seed, rate, split):
     """Run once; without copied layers all arms of one target are the same run."""
-    from tl_helpers.training import accuracy, fit_transfer
+    from tl_helpers.training.evaluation import accuracy
+    from tl_helpers.training.fit import fit_transfer
 
     digits = arm[2] == "D"
     if digits:
@@ -245,7 +248,7 @@ def fit_depth_once(target, labels, depth, *, seed=0):
 
 
 def fit_arm_settings(arm):
-    """Translate an arm of the freezing studies into arguments of :func:`tl_helpers.training.fit_transfer`.
+    """Translate an arm of the freezing studies into arguments of :func:`tl_helpers.training.fit.fit_transfer`.
 
     Parameters
     ----------
@@ -307,9 +310,11 @@ def backbone_depth(arm, budget, seed, *, rate=None, split="test"):
     """
     import time
 
-    from tl_helpers.features import extract_features, probe
-    from tl_helpers.models import add_class_head, load_backbone
-    from tl_helpers.training import accuracy, fit_transfer
+    from tl_helpers.models.backbones import load_backbone
+    from tl_helpers.models.features import extract_features, probe
+    from tl_helpers.models.heads import add_class_head
+    from tl_helpers.training.evaluation import accuracy
+    from tl_helpers.training.fit import fit_transfer
 
     labelled = sample_budget(load_emoji("noto", "train", fold=seed % 10, size=BACKBONE_SIZE), budget, seed=seed)
     test = load_emoji("noto", split, fold=seed % 10, size=BACKBONE_SIZE)

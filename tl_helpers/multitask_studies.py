@@ -38,7 +38,7 @@ def task_importance(arm, budget, seed, *, rate=None, split="test"):
         ``score``: of the task that is meant, in %; ``class`` (accuracy), ``box`` and ``mask`` (mean intersection over
         union), all in %, of those that were trained.
     """
-    from tl_helpers.multitask import scene_loss
+    from tl_helpers.training.multitask import scene_loss
 
     weights = {task: 1.0 if task == arm else budget for task in TASKS}
     measured = run_shoe_scenes(
@@ -66,7 +66,7 @@ def task_weighting(arm, budget, seed, *, rate=None, split="test"):
     dict
         ``score``: the mean of ``class``, ``box`` and ``mask``, in %.
     """
-    from tl_helpers.multitask import scene_loss
+    from tl_helpers.training.multitask import scene_loss
 
     loss = {"static": scene_loss(dict.fromkeys(TASKS, 1.0)), "uncertainty": scene_loss("uncertainty")}.get(arm)
     measured = run_shoe_scenes(loss, budget, rate=rate, updates=UPDATES, seed=seed, split=split)
@@ -106,9 +106,9 @@ def forgetting_garments(arm, budget, seed, *, rate=None, split="test"):
         points.
     """
     del rate
-    from tl_helpers.models import load_source_model
-    from tl_helpers.multitask import forgetting
-    from tl_helpers.training import accuracy
+    from tl_helpers.models.source_models import load_source_model
+    from tl_helpers.training.evaluation import accuracy
+    from tl_helpers.training.multitask import forgetting
 
     before, model = load_source_model("street_garments"), load_source_model("street_garments")
     sketches, photos = street("sketch", split), street("photo", split)
@@ -134,7 +134,7 @@ def learn_sketches(model, sketches, way, rate, *, seed):
         Learning rate.
     seed : int
     """
-    from tl_helpers.training import fit_transfer
+    from tl_helpers.training.fit import fit_transfer
 
     data, batch_size = (sketches.x, sketches.y), 32
     if way == "replay":

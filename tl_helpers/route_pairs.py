@@ -167,8 +167,9 @@ def split_gap(*, n=300, seed=0, method="proxy_a"):
 
 def _distance(source, target, method):
     from tl_helpers.experiments.similarity import domain_distance
-    from tl_helpers.features import extract_features
-    from tl_helpers.models import body_of, load_source_model
+    from tl_helpers.models.features import extract_features
+    from tl_helpers.models.small_network import body_of
+    from tl_helpers.models.source_models import load_source_model
 
     body = body_of(load_source_model("street_garments"))
     n = min(len(source), len(target), 300)

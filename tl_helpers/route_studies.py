@@ -45,8 +45,9 @@ def _classify(arm, source, labelled, test, *, rate, seed):
 
 def _features_and_regression(labelled, test, source):
     """Logistic regression on standardised features of the frozen body: no training at all."""
-    from tl_helpers.features import extract_features, probe
-    from tl_helpers.models import body_of, load_source_model
+    from tl_helpers.models.features import extract_features, probe
+    from tl_helpers.models.small_network import body_of
+    from tl_helpers.models.source_models import load_source_model
 
     body = body_of(load_source_model(source))
     classifier = probe(extract_features(body, labelled.x), labelled.y)
@@ -56,8 +57,8 @@ def _features_and_regression(labelled, test, source):
 @lru_cache(maxsize=1)
 def _random_label_model():
     """Train a source model on labels that mean nothing: the control for 'is it what the source knew?'."""
-    from tl_helpers.models import small_cnn
-    from tl_helpers.training import fit_transfer
+    from tl_helpers.models.small_network import small_cnn
+    from tl_helpers.training.fit import fit_transfer
 
     data = street("photo", "source", "family")
     shuffled = dataclasses.replace(data, y=np.random.default_rng(0).permutation(data.y))
@@ -195,8 +196,9 @@ def dataset_merging(arm, budget, seed, *, rate=None, split="test"):
     dict
         ``score``: accuracy in % on own pictures.
     """
-    from tl_helpers.models import small_cnn
-    from tl_helpers.training import accuracy, fit_transfer
+    from tl_helpers.models.small_network import small_cnn
+    from tl_helpers.training.evaluation import accuracy
+    from tl_helpers.training.fit import fit_transfer
 
     own = sample_budget(street("photo", "target"), budget, seed=seed)
     x, y = own.x, own.y
@@ -284,8 +286,9 @@ def weight_sharing(arm, budget, seed, *, rate=None, split="test"):
     dict
         ``score``: accuracy in %, the mean of both collections.
     """
-    from tl_helpers.models import small_cnn
-    from tl_helpers.training import accuracy, fit_transfer
+    from tl_helpers.models.small_network import small_cnn
+    from tl_helpers.training.evaluation import accuracy
+    from tl_helpers.training.fit import fit_transfer
 
     train, test = {}, {}
     for number, (name, parts) in enumerate(two_digit_collections().items()):
@@ -332,7 +335,7 @@ def multi_task(arm, budget, seed, *, rate=None, split="test"):
         ``score``: accuracy in % of the class, or for ``"box"`` and ``"mask"`` the mean overlap in %; and as far as the
         arm answers them ``class``, ``box`` and ``mask``.
     """
-    from tl_helpers.multitask import scene_loss
+    from tl_helpers.training.multitask import scene_loss
 
     asked = arm.removesuffix("_longer")
     weights = {"class": 1.0, "box": 1.0, "mask": 0.1 if asked == "joint_mask_0.1" else 1.0}
@@ -360,8 +363,9 @@ def parallel_training(arm, budget, seed, *, rate=None, split="test"):
     dict
         ``score``: accuracy in % of the garments.
     """
-    from tl_helpers.models import small_cnn
-    from tl_helpers.training import accuracy, fit_transfer
+    from tl_helpers.models.small_network import small_cnn
+    from tl_helpers.training.evaluation import accuracy
+    from tl_helpers.training.fit import fit_transfer
 
     garments = sample_budget(street("photo", "target"), budget, seed=seed)
     test, settings = street("photo", split), {"updates": _updates(arm), "seed": seed, "learning_rate": rate}

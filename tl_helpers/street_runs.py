@@ -29,7 +29,7 @@ def starting_body(source, input_shape, *, seed):
     Parameters
     ----------
     source : str or keras.Model or None
-        A source model or its name (:func:`tl_helpers.models.load_source_model`); None for new weights.
+        A source model or its name (:func:`tl_helpers.models.source_models.load_source_model`); None for new weights.
     input_shape : tuple of int
         ``(h, w, c)``; a source model is fitted to it where its own is another.
     seed : int
@@ -39,7 +39,8 @@ def starting_body(source, input_shape, *, seed):
     -------
     Backbone
     """
-    from tl_helpers.models import adapt_input, body_of, load_source_model, small_cnn_body
+    from tl_helpers.models.small_network import adapt_input, body_of, small_cnn_body
+    from tl_helpers.models.source_models import load_source_model
 
     if source is None:
         return small_cnn_body(input_shape, seed=seed)
@@ -60,9 +61,9 @@ def run_classifier(source, labelled, test, *, rate, updates, seed, head="flatten
         Learning rate.
     updates, seed : int
     head : {"average", "flatten"}
-        See :func:`tl_helpers.models.add_class_head`.
+        See :func:`tl_helpers.models.heads.add_class_head`.
     **settings
-        ``strategy`` and whatever else :func:`tl_helpers.training.fit_transfer` takes.
+        ``strategy`` and whatever else :func:`tl_helpers.training.fit.fit_transfer` takes.
 
     Returns
     -------
@@ -70,8 +71,9 @@ def run_classifier(source, labelled, test, *, rate, updates, seed, head="flatten
     row : dict
         ``score`` (accuracy in %), ``learning_rate``, ``updates`` and ``train_seconds`` (CPU).
     """
-    from tl_helpers.models import add_class_head
-    from tl_helpers.training import accuracy, fit_transfer
+    from tl_helpers.models.heads import add_class_head
+    from tl_helpers.training.evaluation import accuracy
+    from tl_helpers.training.fit import fit_transfer
 
     body = starting_body(source, labelled.x.shape[1:], seed=seed)
     model = add_class_head(body, len(labelled.label_names), head=head, seed=seed)
@@ -93,7 +95,7 @@ def run_detector(source, scenes, test, *, rate, updates, seed, strategy):
         Learning rate.
     updates, seed : int
     strategy : str
-        See :func:`tl_helpers.training.fit_transfer`.
+        See :func:`tl_helpers.training.fit.fit_transfer`.
 
     Returns
     -------
@@ -102,8 +104,9 @@ def run_detector(source, scenes, test, *, rate, updates, seed, strategy):
     row : dict
         ``score`` (its mean in %), ``learning_rate`` and ``updates``.
     """
-    from tl_helpers.models import add_box_head, box_iou, box_loss, decode_boxes, encode_boxes
-    from tl_helpers.training import fit_transfer
+    from tl_helpers.models.boxes import box_iou, box_loss, decode_boxes, encode_boxes
+    from tl_helpers.models.heads import add_box_head
+    from tl_helpers.training.fit import fit_transfer
 
     model = add_box_head(starting_body(source, scenes.x.shape[1:], seed=seed), seed=seed)
     targets = encode_boxes(scenes.boxes, grid=7, cell=8)
@@ -135,8 +138,8 @@ def run_shoe_scenes(loss, n, *, rate, updates, seed, split):
     Parameters
     ----------
     loss : keras.losses.Loss or None
-        From :func:`tl_helpers.multitask.scene_loss`; None for all three tasks with
-        :func:`tl_helpers.multitask.fit_pcgrad`.
+        From :func:`tl_helpers.training.multitask.scene_loss`; None for all three tasks with
+        :func:`tl_helpers.training.multitask.fit_pcgrad`.
     n : int
         Labelled scenes.
     rate : float
@@ -147,10 +150,17 @@ def run_shoe_scenes(loss, n, *, rate, updates, seed, split):
     Returns
     -------
     dict of str to float
-        See :func:`tl_helpers.multitask.measure_scenes`.
+        See :func:`tl_helpers.training.multitask.measure_scenes`.
     """
-    from tl_helpers.multitask import TASKS, add_scene_heads, fit_pcgrad, measure_scenes, scene_loss, scene_targets
-    from tl_helpers.training import fit_transfer
+    from tl_helpers.training.fit import fit_transfer
+    from tl_helpers.training.multitask import (
+        TASKS,
+        add_scene_heads,
+        fit_pcgrad,
+        measure_scenes,
+        scene_loss,
+        scene_targets,
+    )
 
     scenes = load_street_scenes("photo", "target", n=n, seed=seed, target="shoes", distractors="garment")
     learned = loss is not None and loss.weights == "uncertainty"

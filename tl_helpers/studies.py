@@ -58,7 +58,7 @@ from tl_helpers.tuning import FEWER_RATES, RATES, Study
 
 @lru_cache(maxsize=1)
 def _backbone(size):
-    from tl_helpers.models import load_backbone
+    from tl_helpers.models.backbones import load_backbone
 
     return load_backbone(size=size)
 
@@ -84,9 +84,10 @@ def emoji_labels(arm, budget, seed, *, rate=None, split="test"):
     dict
         ``score``: accuracy in %.
     """
-    from tl_helpers.features import extract_features, probe
-    from tl_helpers.models import small_cnn
-    from tl_helpers.training import accuracy, fit_transfer
+    from tl_helpers.models.features import extract_features, probe
+    from tl_helpers.models.small_network import small_cnn
+    from tl_helpers.training.evaluation import accuracy
+    from tl_helpers.training.fit import fit_transfer
 
     fold = seed % 10
     size = 128 if arm == "features" else 64
@@ -199,7 +200,7 @@ def street_feature_space(arm, budget, seed, *, rate=None, split="test"):
     ----------
     arm : {"scratch", "shrink", "sum_kernel"}
         ``"shrink"`` fits the pictures to the model (28 pixels, grey in all three channels); ``"sum_kernel"`` fits the
-        model to the pictures (:func:`tl_helpers.models.adapt_input`).
+        model to the pictures (:func:`tl_helpers.models.small_network.adapt_input`).
     budget : int
         Labels per class.
     seed : int
@@ -211,8 +212,11 @@ def street_feature_space(arm, budget, seed, *, rate=None, split="test"):
     dict
         ``score``: accuracy in %.
     """
-    from tl_helpers.models import adapt_input, add_class_head, body_of, load_source_model, small_cnn_body
-    from tl_helpers.training import accuracy, fit_transfer
+    from tl_helpers.models.heads import add_class_head
+    from tl_helpers.models.small_network import adapt_input, body_of, small_cnn_body
+    from tl_helpers.models.source_models import load_source_model
+    from tl_helpers.training.evaluation import accuracy
+    from tl_helpers.training.fit import fit_transfer
 
     labelled = sample_budget(street("photo", "target", size=56), budget, seed=seed)
     test = street("photo", split, size=56)
@@ -319,7 +323,7 @@ def photo_features(fold, split, size=96):
 
 @lru_cache(maxsize=2)
 def _all_family_features(size):
-    from tl_helpers.features import extract_features
+    from tl_helpers.models.features import extract_features
 
     results = []
     for data in (load_emoji("noto", "all", labels="family", size=size), load_photos("all", size=size)):
@@ -452,7 +456,7 @@ def rare_shares(ratio, n_classes, random):
 def _garment_probabilities(split):
     from scipy.special import softmax
 
-    from tl_helpers.models import load_source_model
+    from tl_helpers.models.source_models import load_source_model
 
     data = load_street("photo", split)
     logits = load_source_model("street_garments").predict(data.x, batch_size=500, verbose=0)

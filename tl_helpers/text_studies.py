@@ -146,8 +146,8 @@ def fit_network(x, y, test_x, *, rate, seed):
     from keras import layers
     from scipy.special import softmax
 
-    from tl_helpers.loop import make_forward
-    from tl_helpers.training import fit_transfer
+    from tl_helpers.models.forward import make_forward
+    from tl_helpers.training.fit import fit_transfer
 
     inputs = keras.Input(x.shape[1:])
     shared = layers.Dense(HIDDEN, activation="relu", name="shared")(inputs)
@@ -159,8 +159,8 @@ def fit_network(x, y, test_x, *, rate, seed):
 @lru_cache(maxsize=1)
 def _emoji_features():
     """Return all emoji of the eight groups and the frozen backbone's features of them; a process extracts once."""
-    from tl_helpers.features import extract_features
-    from tl_helpers.models import load_backbone
+    from tl_helpers.models.backbones import load_backbone
+    from tl_helpers.models.features import extract_features
 
     emoji = load_emoji("noto", "all", size=SIZE)
     # Beside the runs of studies, where there are any; a notebook keeps no files.

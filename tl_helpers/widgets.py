@@ -11,9 +11,9 @@ import numpy as np
 
 from tl_helpers import plots
 from tl_helpers.experiments.intervals import confidence_interval
-from tl_helpers.feature_maps import strongest_patches
 from tl_helpers.freezing_studies import DEPTHS, FREEZING_TARGETS, fit_depth_once
 from tl_helpers.grid.stored import load_study
+from tl_helpers.models.feature_maps import strongest_patches
 from tl_helpers.route_pairs import source_and_target
 from tl_helpers.route_studies import COMPARISONS
 from tl_helpers.routes import ROUTES, find_route, route_gains, route_of, route_verdict, run_route
@@ -169,10 +169,10 @@ def feature_figure(peaks, maps, pictures, *, stage, channel, picture):
 
     Parameters
     ----------
-    peaks : tl_helpers.feature_maps.Peaks
-        From :func:`tl_helpers.feature_maps.find_peaks`, of many pictures.
+    peaks : tl_helpers.models.feature_maps.Peaks
+        From :func:`tl_helpers.models.feature_maps.find_peaks`, of many pictures.
     maps : dict of str to numpy.ndarray
-        From :func:`tl_helpers.feature_maps.activation_maps`, of `pictures`.
+        From :func:`tl_helpers.models.feature_maps.activation_maps`, of `pictures`.
     pictures : Dataset
         A few pictures to look into.
     stage : str

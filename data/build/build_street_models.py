@@ -12,10 +12,11 @@ import json
 import numpy as np
 from sheets import DATA
 
-from tl_helpers import models
 from tl_helpers.datasets.street import STREET_LABELS, load_street
 from tl_helpers.files import atomic_path
-from tl_helpers.training import accuracy, fit_transfer
+from tl_helpers.models import backbones as models
+from tl_helpers.training.evaluation import accuracy
+from tl_helpers.training.fit import fit_transfer
 
 POSES = 3
 SETTINGS = {"strategy": "scratch", "learning_rate": 2e-3, "updates": 4000, "batch_size": 64, "seed": 0}

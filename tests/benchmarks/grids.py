@@ -31,8 +31,8 @@ def fewer(repeats):
 
 def train_small_network(arm, budget, seed):
     """Train the small network from scratch on noise; return a hash of its weights."""
-    from tl_helpers.models import small_cnn
-    from tl_helpers.training import fit_transfer
+    from tl_helpers.models.small_network import small_cnn
+    from tl_helpers.training.fit import fit_transfer
 
     generator = np.random.default_rng(seed)
     data = generator.integers(0, 256, (320, 28, 28, 1), "uint8"), np.arange(320) % 10

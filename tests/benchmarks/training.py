@@ -23,11 +23,12 @@ import numpy as np
 from tests.benchmarks.grids import fewer
 from tests.benchmarks.pairs import Outcome, are_identical, make_row, seconds_of, take_turns
 from tl_helpers.datasets.emoji import load_emoji
-from tl_helpers.features import extract_features, probe
-from tl_helpers.graph import layers_in, leaves_of
-from tl_helpers.loop import draw_batches
-from tl_helpers.models import add_class_head, load_backbone
-from tl_helpers.training import fit_transfer
+from tl_helpers.models.backbones import load_backbone
+from tl_helpers.models.features import extract_features, probe
+from tl_helpers.models.graph import layers_in, leaves_of
+from tl_helpers.models.heads import add_class_head
+from tl_helpers.training.fit import fit_transfer
+from tl_helpers.training.loop import draw_batches
 
 SIZE = 96  # pixels
 TRAIN, VALIDATION = 608, 292  # 900 images; 19 full batches
@@ -142,7 +143,7 @@ def train_with_keras(upto, epochs, data):
 
 
 def train_with_kit(upto, epochs, data, cache="auto"):
-    """Train the same with :func:`tl_helpers.training.fit_transfer`."""
+    """Train the same with :func:`tl_helpers.training.fit.fit_transfer`."""
     model = add_class_head(load_backbone(size=SIZE), classes(), seed=SEED)
     before = weights_of(model)
     started = time.process_time()

@@ -4,8 +4,9 @@ import keras
 import numpy as np
 from keras import layers
 
-from tl_helpers import training
-from tl_helpers.models import add_class_head, body_of, small_cnn
+from tl_helpers.models.heads import add_class_head
+from tl_helpers.models.small_network import body_of, small_cnn
+from tl_helpers.training import fit as training
 
 SHAPE = (12, 12, 1)
 TRAIN = np.random.default_rng(0).integers(0, 256, (12, *SHAPE), "uint8"), np.arange(12) % 3

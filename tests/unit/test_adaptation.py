@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from tl_helpers.adaptation import (
+from tl_helpers.datasets.dataset import Dataset, Domain, Task
+from tl_helpers.models.small_network import small_cnn
+from tl_helpers.training.adaptation import (
     GradientReversal,
     coral,
     coral_loss,
@@ -14,8 +16,6 @@ from tl_helpers.adaptation import (
     reversal_schedule,
     standardise,
 )
-from tl_helpers.datasets.dataset import Dataset, Domain, Task
-from tl_helpers.models import small_cnn
 
 # ---------------------------------------------------------------- features
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, strategies as st
 
 from tl_helpers import adaptation_studies as studies
-from tl_helpers.adaptation import coral, standardise
 from tl_helpers.datasets.emoji import load_emoji
 from tl_helpers.datasets.photos import load_photos
 from tl_helpers.datasets.street import load_street
 from tl_helpers.experiments.intervals import paired_difference
 from tl_helpers.grid.stored import load_study
+from tl_helpers.training.adaptation import coral, standardise
 
 WITHOUT_TRAINING = ("source_only", "per_domain", "coral")
 PARTS = ("train", "validation", "test")

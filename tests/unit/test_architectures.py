@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tl_helpers.freezing import freeze, live_random_layers, trainable_report, unfreeze
-from tl_helpers.graph import leaves_of
+from tl_helpers.models.graph import leaves_of
+from tl_helpers.training.freezing import freeze, live_random_layers, trainable_report, unfreeze
 
 # Name → the layer after which it is cut, because what follows is more of the same.
 NAMES = {

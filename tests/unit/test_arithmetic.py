@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from tl_helpers import arithmetic as module
-from tl_helpers.arithmetic import arithmetic
+from tl_helpers.models import arithmetic as module
+from tl_helpers.models.arithmetic import arithmetic
 
 
 def test_the_description_stays_the_same_and_can_be_written():

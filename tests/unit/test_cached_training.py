@@ -9,12 +9,15 @@ from hypothesis import given, settings, strategies as st
 from keras import layers
 
 from tests.unit.networks import pictures, residual
-from tl_helpers import features, training
-from tl_helpers.freezing import freeze, unfreeze
-from tl_helpers.loop import draw_batches
-from tl_helpers.models import add_class_head, load_backbone, small_cnn
-from tl_helpers.training import fit_transfer
-from tl_helpers.weights import put_back, seed_random_layers, snapshot
+from tl_helpers.models import features
+from tl_helpers.models.backbones import load_backbone
+from tl_helpers.models.heads import add_class_head
+from tl_helpers.models.small_network import small_cnn
+from tl_helpers.training import fit as training
+from tl_helpers.training.fit import fit_transfer
+from tl_helpers.training.freezing import freeze, unfreeze
+from tl_helpers.training.loop import draw_batches
+from tl_helpers.training.weights import put_back, seed_random_layers, snapshot
 
 
 def both_ways(model, start, data, validation=None, **arguments):

@@ -17,11 +17,12 @@ import pytest
 from keras import layers
 
 from tests.unit.networks import break_in_phase
-from tl_helpers import checkpoint
-from tl_helpers.checkpoint import read_checkpoint, run_key, write_checkpoint
-from tl_helpers.models import add_class_head, body_of, small_cnn
-from tl_helpers.training import fit_transfer
-from tl_helpers.weights import snapshot
+from tl_helpers.models.heads import add_class_head
+from tl_helpers.models.small_network import body_of, small_cnn
+from tl_helpers.training import checkpoint
+from tl_helpers.training.checkpoint import read_checkpoint, run_key, write_checkpoint
+from tl_helpers.training.fit import fit_transfer
+from tl_helpers.training.weights import snapshot
 
 SHAPE = (12, 12, 1)
 TRAIN = np.random.default_rng(0).integers(0, 256, (12, *SHAPE), "uint8"), np.arange(12) % 3

@@ -7,11 +7,11 @@ import tensorflow as tf
 from keras import layers, ops
 
 from tests.unit.networks import HELD_OUT, SHAPE, TRAIN, moved
-from tl_helpers import training
-from tl_helpers.loop import draw_batches, run_updates
-from tl_helpers.rates import lr_find, tune_learning_rate
-from tl_helpers.training import fit_transfer
-from tl_helpers.weights import not_finite, snapshot
+from tl_helpers.training import fit as training
+from tl_helpers.training.fit import fit_transfer
+from tl_helpers.training.learning_rate import lr_find, tune_learning_rate
+from tl_helpers.training.loop import draw_batches, run_updates
+from tl_helpers.training.weights import not_finite, snapshot
 
 SETTINGS = {"learning_rate": 0.01, "updates": 8, "batch_size": 4, "seed": 0}
 

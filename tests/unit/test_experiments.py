@@ -13,8 +13,8 @@ from scipy import stats
 
 from tl_helpers.datasets.dataset import Dataset, Domain, Task
 from tl_helpers.experiments import statistics
+from tl_helpers.experiments.budgets import label_efficiency
 from tl_helpers.experiments.intervals import confidence_interval, paired_difference
-from tl_helpers.experiments.label_efficiency import label_efficiency
 from tl_helpers.experiments.statistics import holm
 from tl_helpers.experiments.verdict import transfer_verdict
 from tl_helpers.grid.run import GridError

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tl_helpers.feature_maps import (
+from tl_helpers.models.backbones import Backbone, load_backbone
+from tl_helpers.models.feature_maps import (
     ReceptiveField,
     activation_maps,
     find_peaks,
@@ -13,8 +14,8 @@ from tl_helpers.feature_maps import (
     stage_features,
     strongest_patches,
 )
-from tl_helpers.features import extract_features
-from tl_helpers.models import Backbone, load_backbone, small_cnn_body
+from tl_helpers.models.features import extract_features
+from tl_helpers.models.small_network import small_cnn_body
 
 
 def network(*convolutions, side=32, channels=3):

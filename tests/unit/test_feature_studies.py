@@ -155,7 +155,7 @@ def test_wrong_preparations_are_as_named():
 
 def test_the_random_backbone_is_a_fair_one():
     """Its activations neither die out nor explode on the way, and it is not the trained one."""
-    from tl_helpers.feature_maps import activation_maps
+    from tl_helpers.models.feature_maps import activation_maps
 
     x = studies.pictures_of("noto").x[1:40:4]
     maps = activation_maps(studies.backbone_with("random"), x)

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tl_helpers import features
-from tl_helpers.features import extract_features, probe, run_once
-from tl_helpers.graph import belongs, stage_of
 from tl_helpers.grid.networks import describe
-from tl_helpers.models import Backbone, load_backbone, small_cnn, small_cnn_body
+from tl_helpers.models import features
+from tl_helpers.models.backbones import Backbone, load_backbone
+from tl_helpers.models.features import extract_features, probe, run_once
+from tl_helpers.models.graph import belongs, stage_of
+from tl_helpers.models.small_network import small_cnn, small_cnn_body
 
 X = np.random.default_rng(0).integers(0, 256, (7, 28, 28, 1), "uint8")
 

@@ -161,9 +161,9 @@ def test_the_home_folder_is_meant_by_its_sign(tmp_path, monkeypatch):
     import keras
     import pandas
 
-    from tl_helpers import checkpoint, saving
-    from tl_helpers.features import extract_features
     from tl_helpers.grid import stored as provenance
+    from tl_helpers.models.features import extract_features
+    from tl_helpers.training import checkpoint, saving
 
     for name in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(name, str(tmp_path))

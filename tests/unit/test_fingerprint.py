@@ -623,8 +623,8 @@ def test_how_runs_are_run_does_not_count():
     reached = module._Hasher()
     reached.feed((emoji_labels,))
     sources = module._kit_sources(frozenset(reached.kit_modules))
-    assert {"training.py", "loop.py", "models.py", "efficientnet_lite.py", "datasets/emoji.py"} <= set(sources)
-    assert not {"grid/run.py", "grid/workers.py", "grid/log.py", "experiments.py", "session.py", "plots.py"} & set(
+    assert {"training/fit.py", "training/loop.py", "models/backbones.py", "datasets/emoji.py"} <= set(sources)
+    assert not {"grid/run.py", "grid/workers.py", "grid/log.py", "experiments/intervals.py", "session.py", "plots.py"} & set(
         sources
     )
 

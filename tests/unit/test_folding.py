@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tl_helpers import folding
-from tl_helpers.features import extract_features
-from tl_helpers.folding import can_fold, fold_batch_norm
 from tl_helpers.grid.networks import nodes_of
-from tl_helpers.models import add_class_head, load_backbone
-from tl_helpers.training import accuracy, mean_recall
-from tl_helpers.weights import snapshot
+from tl_helpers.models import folding
+from tl_helpers.models.backbones import load_backbone
+from tl_helpers.models.features import extract_features
+from tl_helpers.models.folding import can_fold, fold_batch_norm
+from tl_helpers.models.heads import add_class_head
+from tl_helpers.training.evaluation import accuracy, mean_recall
+from tl_helpers.training.weights import snapshot
 
 SHAPES = {1: (9, 3), 2: (9, 8, 3), 3: (5, 6, 5, 3)}
 

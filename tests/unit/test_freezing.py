@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from keras import layers
 
-from tl_helpers.freezing import (
+from tl_helpers.models.graph import leaves_of
+from tl_helpers.models.small_network import small_cnn
+from tl_helpers.training.freezing import (
     discriminative_optimizer,
     freeze,
     freeze_all_but,
@@ -19,8 +21,6 @@ from tl_helpers.freezing import (
     trainable_report,
     unfreeze,
 )
-from tl_helpers.graph import leaves_of
-from tl_helpers.models import small_cnn
 
 X = np.random.default_rng(0).normal(1, 2, (12, 6, 6, 3)).astype("float32")
 Y = np.arange(12) % 2

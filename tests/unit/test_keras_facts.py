@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from tl_helpers.freezing import freeze, is_stale, unfreeze
+from tl_helpers.training.freezing import freeze, is_stale, unfreeze
 
 LOSS = {"loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True), "jit_compile": False}
 X = np.random.default_rng(0).normal(3, 2, (16, 4, 4, 3)).astype("float32")

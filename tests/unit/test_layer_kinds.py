@@ -7,7 +7,8 @@ from hypothesis import given, settings, strategies as st
 from keras import layers
 
 from tests.unit.layer_kinds import ENDING, FAMILIES, KEEPING, LEFT_OUT, chain, kinds_of_keras
-from tl_helpers.freezing import (
+from tl_helpers.training.fit import fit_transfer
+from tl_helpers.training.freezing import (
     changing_without_gradient,
     freeze,
     freeze_all_but,
@@ -15,10 +16,9 @@ from tl_helpers.freezing import (
     trainable_report,
     unfreeze,
 )
-from tl_helpers.prefix import DETERMINISTIC_LAYERS
-from tl_helpers.saving import copy_model, load_model, save_model
-from tl_helpers.training import fit_transfer
-from tl_helpers.weights import put_back, snapshot
+from tl_helpers.training.frozen_prefix import DETERMINISTIC_LAYERS
+from tl_helpers.training.saving import copy_model, load_model, save_model
+from tl_helpers.training.weights import put_back, snapshot
 
 HAVING_RECIPES = {kind for table in (KEEPING, ENDING) for kinds in table.values() for kind in kinds}
 # What gives a mask, of which nothing that is stored could tell.

@@ -9,11 +9,12 @@ import pytest
 from keras import layers
 
 from tests.unit.networks import COMMON, HELD_OUT, SHAPE, TRAIN, moved, network
-from tl_helpers import training
-from tl_helpers.freezing import unfreeze
-from tl_helpers.loop import draw_batches, make_forward, resolve_loss, run_steps
-from tl_helpers.training import fit_transfer
-from tl_helpers.weights import draw_new_weights, put_back, seed_random_layers, snapshot
+from tl_helpers.models.forward import make_forward
+from tl_helpers.training import fit as training
+from tl_helpers.training.fit import fit_transfer
+from tl_helpers.training.freezing import unfreeze
+from tl_helpers.training.loop import draw_batches, resolve_loss, run_steps
+from tl_helpers.training.weights import draw_new_weights, put_back, seed_random_layers, snapshot
 
 X, Y = TRAIN
 
@@ -149,7 +150,7 @@ def test_batches_are_full_and_go_through_all_rows_before_any_comes_again():
 @pytest.mark.parametrize("seconds", [0.0, 10.0])
 def test_steps_are_handed_over_at_every_stop_and_in_order(seconds, monkeypatch):
     clock = iter(np.arange(10_000) * seconds)
-    monkeypatch.setattr("tl_helpers.loop.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("tl_helpers.training.loop.time.perf_counter", lambda: next(clock))
     rows, ends, losses = np.arange(20)[:, None], [], []
     for part in run_steps(lambda part: part[:, 0], rows, [7, 8, 20]):
         losses.extend(part)

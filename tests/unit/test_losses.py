@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from tl_helpers.loop import draw_batches, resolve_loss
-from tl_helpers.losses import ending_of, measure_loss
-from tl_helpers.rates import lr_find
-from tl_helpers.training import fit_transfer
+from tl_helpers.training.fit import fit_transfer
+from tl_helpers.training.learning_rate import lr_find
+from tl_helpers.training.loop import draw_batches, resolve_loss
+from tl_helpers.training.losses import ending_of, measure_loss
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(12, 5)).astype("float32")

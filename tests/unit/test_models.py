@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from tl_helpers import models
-from tl_helpers.models import Backbone, box_ap50, box_iou, box_loss, decode_boxes, encode_boxes, mask_iou, mask_loss
+from tl_helpers.models.backbones import Backbone
+from tl_helpers.models.boxes import box_ap50, box_iou, box_loss, decode_boxes, encode_boxes
+from tl_helpers.models.masks import mask_iou, mask_loss
 
 GREY = (28, 28, 1)
 

@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from tl_helpers import multitask
 from tl_helpers.datasets.dataset import Dataset, Domain, Task
-from tl_helpers.models import box_iou, box_loss, mask_loss, small_cnn, small_cnn_body
-from tl_helpers.multitask import (
+from tl_helpers.models.boxes import box_iou, box_loss
+from tl_helpers.models.masks import mask_loss
+from tl_helpers.models.small_network import small_cnn, small_cnn_body
+from tl_helpers.training import multitask
+from tl_helpers.training.fit import fit_transfer
+from tl_helpers.training.multitask import (
     TASKS,
     LogVariances,
     add_scene_heads,
@@ -20,7 +23,6 @@ from tl_helpers.multitask import (
     scene_targets,
     weigh_by_uncertainty,
 )
-from tl_helpers.training import fit_transfer
 
 SIDE = 16
 

@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tl_helpers import features
-from tl_helpers.adaptation import fit_coral, fit_dann
-from tl_helpers.features import extract_features, run_once
-from tl_helpers.freezing import freeze
-from tl_helpers.loop import draw_batches, make_forward
-from tl_helpers.multitask import fit_pcgrad
-from tl_helpers.training import fit_transfer
+from tl_helpers.models import features
+from tl_helpers.models.features import extract_features, run_once
+from tl_helpers.models.forward import make_forward
+from tl_helpers.training.adaptation import fit_coral, fit_dann
+from tl_helpers.training.fit import fit_transfer
+from tl_helpers.training.freezing import freeze
+from tl_helpers.training.loop import draw_batches
+from tl_helpers.training.multitask import fit_pcgrad
 
 X = np.random.default_rng(0).normal(0, 1, (12, 6, 6, 2)).astype("float32")
 Y = np.arange(12) % 3
@@ -128,7 +129,7 @@ def test_the_frozen_part_run_once_or_a_sentence(name, policy, tmp_path):
 
 def test_half_precision_is_run_always_where_places_in_a_batch_differ(policy, monkeypatch):
     policy("mixed_float16")
-    monkeypatch.setattr("tl_helpers.training._same_in_every_place", lambda *_: False)
+    monkeypatch.setattr("tl_helpers.training.fit._same_in_every_place", lambda *_: False)
     once, always = network(), network()
     settings = RUN | {"strategy": "linear_probing"}
     fit = fit_transfer(once, (X, Y), (X, Y), **settings)

@@ -6,9 +6,10 @@ import pytest
 from keras import layers
 
 from tests.unit.networks import pictures, residual
-from tl_helpers.freezing import freeze, freeze_all_but, unfreeze
-from tl_helpers.models import add_class_head, load_backbone
-from tl_helpers.prefix import find_cut, split
+from tl_helpers.models.backbones import load_backbone
+from tl_helpers.models.heads import add_class_head
+from tl_helpers.training.freezing import freeze, freeze_all_but, unfreeze
+from tl_helpers.training.frozen_prefix import find_cut, split
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_batch_norm_that_moves_inside_the_frozen_part():
     cut = find_cut(model)
     assert cut.tensor is None
     assert cut.reason == (
-        "The statistics of BatchNorm layer 'stem_norm' move, before the frozen part ends. tl_helpers.freezing.freeze "
+        "The statistics of BatchNorm layer 'stem_norm' move, before the frozen part ends. tl_helpers.training.freeze "
         "stills it. The nearest place where it can be cut is 'stem_conv': freeze up to there."
     )
 

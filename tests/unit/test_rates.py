@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 from keras import layers
 
-from tl_helpers import rates
-from tl_helpers.freezing import freeze, freeze_all_but, unfreeze
-from tl_helpers.models import small_cnn
-from tl_helpers.rates import lr_find, tune_learning_rate
-from tl_helpers.training import accuracy, fit_transfer
-from tl_helpers.weights import snapshot
+from tl_helpers.models.small_network import small_cnn
+from tl_helpers.training import learning_rate as rates
+from tl_helpers.training.evaluation import accuracy
+from tl_helpers.training.fit import fit_transfer
+from tl_helpers.training.freezing import freeze, freeze_all_but, unfreeze
+from tl_helpers.training.learning_rate import lr_find, tune_learning_rate
+from tl_helpers.training.weights import snapshot
 
 SHAPE = (12, 12, 1)
 TRAIN = np.random.default_rng(0).integers(0, 256, (12, *SHAPE), "uint8"), np.arange(12) % 3
@@ -161,7 +162,7 @@ def test_other_scores_and_losses():
 
 
 def test_the_frozen_part_is_run_once_for_all_rates(monkeypatch):
-    from tl_helpers import training
+    from tl_helpers.training import fit as training
 
     whole, run_once = [], training.run_once
 

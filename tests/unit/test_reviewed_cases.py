@@ -10,8 +10,12 @@ from keras import layers, ops
 from tests.unit.networks import SHAPE, TRAIN
 from tl_helpers.experiments.intervals import confidence_interval, paired_difference
 from tl_helpers.experiments.verdict import transfer_verdict
-from tl_helpers.features import extract_features
-from tl_helpers.freezing import (
+from tl_helpers.grid.identity import fingerprint
+from tl_helpers.grid.networks import describe
+from tl_helpers.models.backbones import load_backbone
+from tl_helpers.models.features import extract_features
+from tl_helpers.training.fit import fit_transfer
+from tl_helpers.training.freezing import (
     discriminative_optimizer,
     freeze,
     freeze_all_but,
@@ -19,12 +23,8 @@ from tl_helpers.freezing import (
     live_random_layers,
     trainable_report,
 )
-from tl_helpers.grid.identity import fingerprint
-from tl_helpers.grid.networks import describe
-from tl_helpers.models import load_backbone
-from tl_helpers.saving import copy_model, load_model, save_model
-from tl_helpers.training import fit_transfer
-from tl_helpers.weights import snapshot
+from tl_helpers.training.saving import copy_model, load_model, save_model
+from tl_helpers.training.weights import snapshot
 
 CASES = []
 VECTORS = np.random.default_rng(0).normal(1, 2, (12, 6)).astype("float32")
@@ -738,7 +738,7 @@ def _fixed_case(strategy):
         model = classifier(layers.Conv2D(2, 3, name="edges"), layers.Conv2D(2, 3, name="low"), shape=SHAPE)
         model.get_layer("edges").trainable = False
         settings = SETTINGS | {"strategy": strategy}
-        with pytest.warns(UserWarning, match="'edges'.*call tl_helpers.freezing.unfreeze"):
+        with pytest.warns(UserWarning, match="'edges'.*call tl_helpers.training.unfreeze"):
             moved = moving_paths(model, lambda: fit_transfer(model, TRAIN, **settings))
         return moved, {"low/kernel", "low/bias", "head/kernel", "head/bias"}
 

@@ -6,11 +6,11 @@ import pytest
 from keras import layers
 
 from tests.unit.networks import break_in_phase
-from tl_helpers.freezing import freeze, live_random_layers, unfreeze
-from tl_helpers.loop import run_updates
-from tl_helpers.saving import load_model, save_model
-from tl_helpers.training import fit_transfer
-from tl_helpers.weights import put_back, seed_random_layers, snapshot
+from tl_helpers.training.fit import fit_transfer
+from tl_helpers.training.freezing import freeze, live_random_layers, unfreeze
+from tl_helpers.training.loop import run_updates
+from tl_helpers.training.saving import load_model, save_model
+from tl_helpers.training.weights import put_back, seed_random_layers, snapshot
 
 X = np.random.default_rng(0).normal(0, 1, (12, 5)).astype("float32")
 TRAIN = X, np.arange(12) % 3

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tl_helpers.grid.stored import load_study, study_provenance
-from tl_helpers.models import box_iou
+from tl_helpers.models.boxes import box_iou
 from tl_helpers.route_studies import COMPARISONS, role_of, two_digit_collections
 from tl_helpers.routes import ROUTES, find_route, route_gains, route_verdict, run_route, tidy
 from tl_helpers.street_runs import held_out_scenes, street

@@ -61,8 +61,8 @@ def test_a_stored_fine_tuning_run_comes_out_again_within_the_spread_of_its_seeds
 
 
 def test_the_source_models_are_as_good_as_stored():
-    from tl_helpers.models import SOURCE_MODELS, load_source_model
-    from tl_helpers.training import accuracy
+    from tl_helpers.models.source_models import SOURCE_MODELS, load_source_model
+    from tl_helpers.training.evaluation import accuracy
 
     stored = json.loads(read_verified("weights/street_models.json"))
     assert set(stored) == set(SOURCE_MODELS)

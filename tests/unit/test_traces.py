@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tl_helpers import features, training
-from tl_helpers.features import extract_features
-from tl_helpers.freezing import freeze, unfreeze
-from tl_helpers.loop import compile_call
-from tl_helpers.traces import kept_forward
-from tl_helpers.training import accuracy, mean_recall
+from tl_helpers.models import features
+from tl_helpers.models.features import extract_features
+from tl_helpers.models.forward import compile_call
+from tl_helpers.models.traces import kept_forward
+from tl_helpers.training import fit as training
+from tl_helpers.training.evaluation import accuracy, mean_recall
+from tl_helpers.training.freezing import freeze, unfreeze
 
 X = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 2), "uint8")
 

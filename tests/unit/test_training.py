@@ -8,14 +8,15 @@ import pytest
 from keras import layers
 
 from tests.unit.networks import COMMON, HELD_OUT, SHAPE, TRAIN, moved, network
-from tl_helpers import training
 from tl_helpers.datasets.dataset import sample_budget
 from tl_helpers.datasets.street import load_street
-from tl_helpers.freezing import is_stale, live_random_layers
-from tl_helpers.loop import draw_batches
-from tl_helpers.models import small_cnn
-from tl_helpers.training import accuracy, fit_transfer, mean_recall
-from tl_helpers.weights import snapshot
+from tl_helpers.models.small_network import small_cnn
+from tl_helpers.training import fit as training
+from tl_helpers.training.evaluation import accuracy, mean_recall
+from tl_helpers.training.fit import fit_transfer
+from tl_helpers.training.freezing import is_stale, live_random_layers
+from tl_helpers.training.loop import draw_batches
+from tl_helpers.training.weights import snapshot
 
 
 def with_batch_norm():

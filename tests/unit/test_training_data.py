@@ -11,20 +11,22 @@ import pytest
 from keras import layers
 
 from tests.unit.networks import COMMON, HELD_OUT, SHAPE, TRAIN, moved, network
-from tl_helpers import reading
-from tl_helpers.adaptation import coral, fit_coral, fit_dann, standardise
 from tl_helpers.arguments import check_finite
 from tl_helpers.experiments.label_shift import adjust_to_prior
 from tl_helpers.experiments.similarity import cka, domain_distance
-from tl_helpers.feature_maps import activation_maps, find_peaks, stage_features
-from tl_helpers.features import extract_features, probe, run_once
-from tl_helpers.models import body_of, load_backbone
-from tl_helpers.multitask import fit_pcgrad
-from tl_helpers.online_backbones import preprocess
-from tl_helpers.pictures import expects_stored_pixels
-from tl_helpers.rates import lr_find, tune_learning_rate
-from tl_helpers.training import accuracy, fit_transfer, mean_recall
-from tl_helpers.weights import snapshot
+from tl_helpers.models.backbones import load_backbone
+from tl_helpers.models.feature_maps import activation_maps, find_peaks, stage_features
+from tl_helpers.models.features import extract_features, probe, run_once
+from tl_helpers.models.online import preprocess
+from tl_helpers.models.pictures import expects_stored_pixels
+from tl_helpers.models.small_network import body_of
+from tl_helpers.training import reading
+from tl_helpers.training.adaptation import coral, fit_coral, fit_dann, standardise
+from tl_helpers.training.evaluation import accuracy, mean_recall
+from tl_helpers.training.fit import fit_transfer
+from tl_helpers.training.learning_rate import lr_find, tune_learning_rate
+from tl_helpers.training.multitask import fit_pcgrad
+from tl_helpers.training.weights import snapshot
 
 X, Y = TRAIN
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from tl_helpers import models, online_backbones
+from tl_helpers import models, online as online_backbones
 from tl_helpers.datasets.photos import load_large_photos
 from tl_helpers.files import DataError, data_folder, read_arrays
 

@@ -1,5 +1,5 @@
+from .budgets import label_efficiency as label_efficiency
 from .intervals import confidence_interval as confidence_interval, paired_difference as paired_difference
-from .label_efficiency import label_efficiency as label_efficiency
 from .label_shift import adjust_to_prior as adjust_to_prior, estimate_prior as estimate_prior
 from .similarity import cka as cka, domain_distance as domain_distance
 from .statistics import holm as holm

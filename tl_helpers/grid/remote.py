@@ -129,7 +129,7 @@ def _other_settings(settings, visiting):
         if os.environ.get(name, unset) != settings[name]
     ]
     cure = (
-        "start the workers with tl_helpers.grid.workers.WORKER_ENVIRONMENT in their environment"
+        "start the workers with tl_helpers.grid.WORKER_ENVIRONMENT in their environment"
         if visiting
         else "leave out client=, so that the runs get processes of their own, or pass a client with other processes"
     )

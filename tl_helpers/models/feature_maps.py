@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tl_helpers.features import run_once
 from tl_helpers.grid.networks import nodes_of
-from tl_helpers.loop import make_forward
-from tl_helpers.training_data import check_inputs
+from tl_helpers.models.features import run_once
+from tl_helpers.models.forward import make_forward
+from tl_helpers.models.inputs import check_inputs
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def stage_features(backbone, x, *, batch_size=32, cache=None):
         Images as stored, ``(n, h, w, c)``, 0…255.
     batch_size : int
     cache : path-like or dict, optional
-        See :func:`tl_helpers.features.extract_features`.
+        See :func:`tl_helpers.models.features.extract_features`.
 
     Returns
     -------

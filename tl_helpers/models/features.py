@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from tl_helpers.arguments import LARGEST, check_finite
-from tl_helpers.arithmetic import arithmetic
 from tl_helpers.files import atomic_path
-from tl_helpers.folding import can_fold, folded_forward
-from tl_helpers.graph import layers_in
 from tl_helpers.grid.networks import describe
-from tl_helpers.loop import in_full_precision, make_forward
-from tl_helpers.traces import kept_forward
-from tl_helpers.training_data import check_inputs
+from tl_helpers.models.arithmetic import arithmetic
+from tl_helpers.models.folding import can_fold, folded_forward
+from tl_helpers.models.forward import in_full_precision, make_forward
+from tl_helpers.models.graph import layers_in
+from tl_helpers.models.inputs import check_inputs
+from tl_helpers.models.traces import kept_forward
 
 
 def extract_features(backbone, x, *, stage=None, batch_size=32, cache=None, fold_batch_norm=False):
@@ -94,7 +94,7 @@ def run_once(model, x, *, batch_size, training=False, cache=None, forward=None, 
         See :func:`extract_features`. A folder that cannot be written to costs a warning, not the result; so does a
         layer of which it cannot be told for certain what it computes: nothing is then kept or found.
     forward : callable, optional
-        From ``make_forward(model, training=training)`` (:mod:`tl_helpers.loop`), where one is there already.
+        From ``make_forward(model, training=training)`` (:mod:`tl_helpers.training.loop`), where one is there already.
     identity : str, optional
         From :func:`identify`, where it is there already.
 

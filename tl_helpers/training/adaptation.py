@@ -15,10 +15,11 @@ import numpy as np
 from keras import layers, ops
 
 from tl_helpers.arguments import check_finite, check_numbers
-from tl_helpers.loop import draw_batches, in_full_precision, resolve_loss, run_updates, with_loss_scaling
-from tl_helpers.reading import as_array
-from tl_helpers.training_data import check_data, check_inputs
-from tl_helpers.weights import seed_random_layers
+from tl_helpers.models.forward import in_full_precision
+from tl_helpers.models.inputs import as_array, check_inputs
+from tl_helpers.training.data import check_data
+from tl_helpers.training.loop import draw_batches, resolve_loss, run_updates, with_loss_scaling
+from tl_helpers.training.weights import seed_random_layers
 
 # ---------------------------------------------------------------- features
 

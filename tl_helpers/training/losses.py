@@ -239,7 +239,7 @@ def measure_loss(loss, y, output, weights=None, *, reduction="sum_over_batch_siz
     Parameters
     ----------
     loss : callable
-        From :func:`tl_helpers.loop.resolve_loss`.
+        From :func:`tl_helpers.training.loop.resolve_loss`.
     y, output : numpy.ndarray
         ``(n, …)``.
     weights : numpy.ndarray, optional

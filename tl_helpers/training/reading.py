@@ -4,50 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from tl_helpers.models.inputs import as_array, input_shape_of
+
 # Streams are read into memory up to this size, in bytes.
 READ_LIMIT = 2 * 2**30
 _TAKEN = "Give (x, y) or (x, y, sample_weight) as arrays, a Dataset of the kit, a tf.data.Dataset or a PyDataset."
-
-
-def input_shape_of(model):
-    """Return the shape of a model's inputs, and check that it has one of them, and one output.
-
-    Parameters
-    ----------
-    model : keras.Model
-
-    Returns
-    -------
-    tuple of (int or None)
-        The first is the number of inputs, None.
-
-    Raises
-    ------
-    ValueError
-        If there are several, the model does not know their shape yet, or it is no model.
-    """
-    import keras
-
-    if not isinstance(model, keras.Model):
-        advice = "Put a head on it: add_class_head(backbone, n_classes, seed=0)." if hasattr(model, "model") else ""
-        raise ValueError(f"The model must be a keras.Model, not a {type(model).__name__}. {advice}".strip())
-    try:
-        shapes = {"input": model.input_shape, "output": model.output_shape}
-    except (AttributeError, ValueError) as error:
-        raise ValueError(
-            f"{model.name!r} does not know its shapes yet: it was not built. Begin a Sequential model with "
-            f"keras.Input(shape), and make others as functional models, keras.Model(inputs, outputs)."
-        ) from error
-    for kind, shape in shapes.items():
-        parts = keras.tree.flatten(model.inputs if kind == "input" else model.outputs)
-        if len(parts) > 1:
-            names = ", ".join(getattr(part, "name", "?") for part in parts)
-            raise ValueError(
-                f"{model.name!r} has {len(parts)} {kind}s ({names}), and this takes networks with one. Put them "
-                f"together in one tensor (keras.layers.Concatenate), or train with Keras's own fit."
-            )
-        shapes[kind] = shape[0] if isinstance(shape, list) else shape
-    return tuple(shapes["input"])
 
 
 def label_names_of(data):
@@ -137,51 +98,6 @@ def unpack(data, model, name):
     parts = list(parts[:2]) if len(parts) == 3 and parts[2] is None else list(parts)
     words = ("x", "y", "sample_weight")
     return [as_array(part, f"{word} of {name}") for part, word in zip(parts, words, strict=False)]
-
-
-def as_array(value, name):
-    """Turn array-likes (tensors, lists, tables) into an array of numbers, truth values or text.
-
-    Parameters
-    ----------
-    value : array-like
-    name : str
-
-    Returns
-    -------
-    numpy.ndarray
-
-    Raises
-    ------
-    ValueError
-        If it is no such array.
-    """
-    if value is None:
-        raise ValueError(f"{name} is None.")
-    several = isinstance(value, list | tuple) and 1 < len(value) < 5 and all(hasattr(part, "shape") for part in value)
-    if isinstance(value, dict) or (several and len({np.shape(part) for part in value}) > 1):
-        raise ValueError(f"{name} holds {len(value)} arrays, for a network with as many. This takes networks with one.")
-    if np.ma.isMaskedArray(value) and np.ma.is_masked(value):
-        raise ValueError(f"{name} is a masked array, and what is masked would count. Leave it out: .filled(…).")
-    if hasattr(value, "toarray") or hasattr(value, "to_tensor"):
-        cure = "toarray" if hasattr(value, "toarray") else "to_tensor"
-        raise ValueError(f"{name} is a {type(value).__name__}; networks here take full arrays: .{cure}().")
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} cannot be made an array of one shape and type: {error}") from error
-    if array.dtype.kind == "O" and array.size and all(isinstance(each, str | bytes) for each in array.flat):
-        array = array.astype("S") if isinstance(array.flat[0], bytes) else array.astype(str)
-    if array.dtype.kind == "S":
-        array = np.char.decode(array, "utf-8")
-    if array.dtype.kind not in "fciubU":
-        raise ValueError(
-            f"{name} holds {array.dtype} values instead of numbers. Arrays of one shape: np.stack(list(a)). A table "
-            f"with mixed or missing values: fill them, then a.to_numpy('float32')."
-        )
-    if array.ndim == 0:
-        raise ValueError(f"{name} is a single value instead of an array.")
-    return array
 
 
 def _read(data, input_shape, name):

@@ -7,9 +7,9 @@ from numbers import Integral, Real
 import numpy as np
 
 from tl_helpers.arguments import LARGEST, check_finite
-from tl_helpers.losses import check_loss, default_loss
-from tl_helpers.pictures import check_pixels, shape_cure
-from tl_helpers.reading import as_array, input_shape_of, label_names_of, unpack
+from tl_helpers.models.inputs import check_inputs, input_shape_of
+from tl_helpers.training.losses import check_loss, default_loss
+from tl_helpers.training.reading import label_names_of, unpack
 
 
 def check_data(data, model, loss, name, *, weighted=False, class_weight=None, label_names=None):
@@ -95,42 +95,6 @@ def check_data(data, model, loss, name, *, weighted=False, class_weight=None, la
     if class_weight is not None:
         weights = [_weights_by_class(class_weight, y, model, name)]
     return x, y, *weights
-
-
-def check_inputs(x, model, name):
-    """Check that inputs fit a model: shape, finite numbers, and, with a warning, the range of pixel values.
-
-    Parameters
-    ----------
-    x : array-like
-        ``(n, …)``.
-    model : keras.Model
-    name : str
-        What to call them in messages.
-
-    Returns
-    -------
-    numpy.ndarray
-
-    Raises
-    ------
-    ValueError
-        If they do not fit.
-    """
-    expected, x = input_shape_of(model)[1:], as_array(x, name)
-    if x.dtype.kind == "U":
-        raise ValueError(f"{name} holds text, and {model.name!r} takes numbers.")
-    got = x.shape[1:]
-    if len(expected) != len(got) or any(e not in (None, g) for e, g in zip(expected, got, strict=True)):
-        raise ValueError(
-            f"{_inputs(name)} have shape {got}, and {model.name!r} takes {expected}. {shape_cure(got, expected)}"
-        )
-    check_pixels(x, model, name, *check_finite(x, name, largest=LARGEST))
-    return x
-
-
-def _inputs(name):
-    return f"The inputs of {name[5:]}" if name.startswith("x of ") else f"The inputs {name}"
 
 
 def _numbers(y, names, name):

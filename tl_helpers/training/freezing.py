@@ -10,7 +10,7 @@ called as in use, with ``training=False``, for as long as its ``trainable`` is F
 dropout stays silent until :func:`unfreeze` is called.)
 
 ``model.save`` keeps most of this; what it forgets, and what ``keras.models.clone_model`` forgets, is written in
-:mod:`tl_helpers.saving`.
+:mod:`tl_helpers.training.saving`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import numbers
 import warnings
 import weakref
 
-from tl_helpers.graph import layers_in, leaves_in, leaves_of, stage_of, upstream_of
 from tl_helpers.grid.networks import is_graph
-from tl_helpers.weights import put_back, snapshot
+from tl_helpers.models.graph import layers_in, leaves_in, leaves_of, stage_of, upstream_of
+from tl_helpers.training.weights import put_back, snapshot
 
 # Functions that Keras traced before `freeze` or `unfreeze` changed something which tracing had fixed.
 _traced_before_change = weakref.WeakKeyDictionary()
@@ -156,7 +156,7 @@ def frozen_layers(model):
     Returns
     -------
     set of keras.Layer
-        Those that :func:`tl_helpers.graph.leaves_of` lists, and the layers inside them.
+        Those that :func:`tl_helpers.models.graph.leaves_of` lists, and the layers inside them.
     """
     frozen = set()
     inside_frozen = {
@@ -180,7 +180,7 @@ def freeze_exactly(model, layers):
     ----------
     model : keras.Model
     layers : set of keras.Layer
-        As :func:`tl_helpers.graph.leaves_of` lists them, or from inside those.
+        As :func:`tl_helpers.models.graph.leaves_of` lists them, or from inside those.
     """
     import keras
 
@@ -443,7 +443,7 @@ def freeze_as(model, records):
     if kinds != expected:
         raise ValueError(
             f"{model.name!r} has other layers than the model whose freezing was written down: {len(kinds)} against "
-            f"{len(expected)}. Freeze it anew with tl_helpers.freezing.freeze."
+            f"{len(expected)}. Freeze it anew with tl_helpers.training.freeze."
         )
     pairs = list(zip(parts, records, strict=True))
     freeze_exactly(model, {part for part, record in pairs if record["frozen"]})
@@ -557,8 +557,8 @@ def trainable_report(model, stages=None):
     ----------
     model : keras.Model
     stages : dict of str to str, optional
-        Name of a stage → its last layer, from input to output, as in :class:`tl_helpers.models.Backbone`. What follows
-        the last is called ``head``. By default the stages that the layers' names suggest.
+        Name of a stage → its last layer, from input to output, as in :class:`tl_helpers.models.backbones.Backbone`.
+        What follows the last is called ``head``. By default the stages that the layers' names suggest.
 
     Returns
     -------
@@ -650,9 +650,9 @@ def discriminative_optimizer(model, learning_rate, factors, *, optimizer="adam")
     learning_rate : float or keras.optimizers.schedules.LearningRateSchedule
         For a factor of 1.
     factors : dict of str to float, or float
-        Stage (see :func:`tl_helpers.graph.layers_in`) → factor above 0; layers that no stage covers have 1. A number
-        divides the rate once more for each stage away from the output, by the stages that the layers' names suggest:
-        2.6 gives 1, .385, .148, .057, ….
+        Stage (see :func:`tl_helpers.models.graph.layers_in`) → factor above 0; layers that no stage covers have 1. A
+        number divides the rate once more for each stage away from the output, by the stages that the layers' names
+        suggest: 2.6 gives 1, .385, .148, .057, ….
     optimizer : str or keras.optimizers.Optimizer
         Kind of the optimizer; from an optimizer its settings are taken, and what it excludes from weight decay.
 

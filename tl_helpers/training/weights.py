@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tl_helpers.graph import leaves_of
+from tl_helpers.models.graph import leaves_of
 
 
 class Snapshot(list):

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tl_helpers.files import atomic_path
-from tl_helpers.freezing import freeze_as, freeze_exactly, freezing_of, frozen_layers
-from tl_helpers.weights import paired_weights
+from tl_helpers.training.freezing import freeze_as, freeze_exactly, freezing_of, frozen_layers
+from tl_helpers.training.weights import paired_weights
 
 if TYPE_CHECKING:
     import keras

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tl_helpers.arguments import check_numbers
-from tl_helpers.freezing import is_stale
-from tl_helpers.loop import draw_batches, make_steps, resolve_loss
-from tl_helpers.reading import input_shape_of, read_once
-from tl_helpers.training import fit_transfer
-from tl_helpers.training_data import check_data, check_label_names
-from tl_helpers.weights import not_finite, put_back, snapshot
+from tl_helpers.models.inputs import input_shape_of
+from tl_helpers.training.data import check_data, check_label_names
+from tl_helpers.training.fit import fit_transfer
+from tl_helpers.training.freezing import is_stale
+from tl_helpers.training.loop import draw_batches, make_steps, resolve_loss
+from tl_helpers.training.reading import read_once
+from tl_helpers.training.weights import not_finite, put_back, snapshot
 
 if TYPE_CHECKING:
     import pandas
@@ -52,7 +53,7 @@ def tune_learning_rate(make_model, train, validation, *, strategy, rates, update
     train, validation : Dataset or tuple of numpy.ndarray
         ``(x, y)``. Never the test data.
     strategy : str
-        See :func:`tl_helpers.training.fit_transfer`.
+        See :func:`tl_helpers.training.fit.fit_transfer`.
     rates : sequence of float
         Learning rates to try.
     updates : int
@@ -62,8 +63,8 @@ def tune_learning_rate(make_model, train, validation, *, strategy, rates, update
         From the trained model and `validation` to a number, higher is better. By default accuracy, or minus the loss
         where `loss` is given.
     **settings
-        Further arguments of :func:`tl_helpers.training.fit_transfer`. The frozen part of a network is run once for all
-        rates, unless `cache` says otherwise.
+        Further arguments of :func:`tl_helpers.training.fit.fit_transfer`. The frozen part of a network is run once for
+        all rates, unless `cache` says otherwise.
 
     Returns
     -------
@@ -168,7 +169,7 @@ def lr_find(model, train, *, lowest=1e-6, highest=1.0, updates=100, batch_size=3
     seed : int
         Draws the batches.
     loss : keras.losses.Loss, str or callable, optional
-        As for :func:`tl_helpers.training.fit_transfer`.
+        As for :func:`tl_helpers.training.fit.fit_transfer`.
 
     Returns
     -------

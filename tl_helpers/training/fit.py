@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tl_helpers.arguments import check_numbers
-from tl_helpers.checkpoint import read_checkpoint, run_key, write_checkpoint
-from tl_helpers.features import answer_once, extract_features, identify, probe, run_once
-from tl_helpers.folding import can_fold, folded_forward
-from tl_helpers.freezing import (
+from tl_helpers.models.features import answer_once, identify, run_once
+from tl_helpers.models.forward import compile_call, in_batches, make_forward
+from tl_helpers.models.graph import layers_in, leaves_of, stage_of, upstream_of
+from tl_helpers.models.inputs import input_shape_of
+from tl_helpers.progress import progress_bar
+from tl_helpers.training.checkpoint import read_checkpoint, run_key, write_checkpoint
+from tl_helpers.training.data import check_data, check_label_names
+from tl_helpers.training.freezing import (
     batch_norms_of,
     discriminative_optimizer,
     fixed_by_hand,
@@ -23,37 +27,17 @@ from tl_helpers.freezing import (
     freezing_of,
     head_layers,
 )
-from tl_helpers.graph import layers_in, leaves_of, stage_of, upstream_of
-from tl_helpers.loop import (
-    compile_call,
-    draw_batches,
-    in_batches,
-    make_forward,
-    make_steps,
-    resolve_loss,
-    run_steps,
-)
-from tl_helpers.losses import default_loss, measure_loss
-from tl_helpers.prefix import find_cut, shared_first, split, what_differs
-from tl_helpers.progress import progress_bar
-from tl_helpers.reading import input_shape_of, label_names_of
-from tl_helpers.traces import kept_forward
-from tl_helpers.training_data import check_data, check_label_names
-from tl_helpers.weights import draw_new_weights, not_finite, put_back, seed_random_layers, snapshot
+from tl_helpers.training.frozen_prefix import find_cut, shared_first, split, what_differs
+from tl_helpers.training.loop import draw_batches, make_steps, resolve_loss, run_steps
+from tl_helpers.training.losses import default_loss, measure_loss
+from tl_helpers.training.reading import label_names_of
+from tl_helpers.training.weights import draw_new_weights, not_finite, put_back, seed_random_layers, snapshot
 
 if TYPE_CHECKING:
     import keras
     import pandas
 
-__all__ = [
-    "STRATEGIES",
-    "FitResult",
-    "accuracy",
-    "extract_features",
-    "fit_transfer",
-    "mean_recall",
-    "probe",
-]
+from tl_helpers.training.evaluation import share_right
 
 STRATEGIES = ("scratch", "linear_probing", "fine_tuning", "lp_ft", "gradual_unfreezing")
 # Above this, keeping the frozen part's output in memory would cost more than it saves.
@@ -165,11 +149,11 @@ def fit_transfer(
         Anything that ``compile`` takes; it counts as in ``fit``. By default cross-entropy of class indices, with
         probabilities where the model ends in a softmax and with logits otherwise.
     upto : str, optional
-        The last stage to keep frozen to the end, see :func:`tl_helpers.freezing.freeze`. Not for ``"scratch"`` and
-        ``"linear_probing"``, which fix it themselves.
+        The last stage to keep frozen to the end, see :func:`tl_helpers.training.freezing.freeze`. Not for ``"scratch"``
+        and ``"linear_probing"``, which fix it themselves.
     factors : dict of str to float, or float, optional
-        Learning rates relative to `learning_rate` by stage, see :func:`tl_helpers.freezing.discriminative_optimizer`;
-        for the phases that train more than the head.
+        Learning rates relative to `learning_rate` by stage, see
+        :func:`tl_helpers.training.freezing.discriminative_optimizer`; for the phases that train more than the head.
     head_learning_rate : float, optional
         Of phases that train only the head, before others: `learning_rate` by default.
     stages : sequence of str, optional
@@ -182,7 +166,7 @@ def fit_transfer(
     cache : {"auto", False}, path-like or dict
         ``"auto"``: the frozen beginning of the network is run once per phase instead of in every update, wherever that
         gives the same weights; ``note`` in the result says where, and why not elsewhere. A folder or a dict keeps its
-        output for further calls, see :func:`tl_helpers.features.extract_features`. False never does it.
+        output for further calls, see :func:`tl_helpers.models.features.extract_features`. False never does it.
     deterministic : bool
         True says that the layers of one's own (custom ones, ``Lambda``) give the same output for the same input in
         every call, so that the frozen part may be run once through them as well. Two runs are compared all the same.
@@ -370,7 +354,7 @@ def _say_what_is_fixed(model, strategy, fixed, fixed_weights, frozen):
         names = ", ".join(repr(part.name) for part in held[:3]) + (", …" if len(held) > 3 else "")
         said = (
             f"What was frozen by hand, or in a file, stays frozen, and strategy {strategy!r} does not move it: {names} "
-            f"({len(held)} layer(s)). To let it move, call tl_helpers.freezing.unfreeze(model) first."
+            f"({len(held)} layer(s)). To let it move, call tl_helpers.training.unfreeze(model) first."
         )
     kept = {id(weight) for weight in fixed_weights}
     moving = [part for leaf in leaves_of(model) for part in leaf._flatten_layers() if part not in fixed | frozen]
@@ -424,7 +408,7 @@ def _run_phase(model, data, held_out, rows, phase, settings, bar):
             value = measure_loss(loss, held_out[1], output, *held_out[2:], reduction=reduction)
             if not np.isfinite(value):
                 raise _divergence(f"The validation loss stopped being a finite number at update {done}", phase)
-            right = _share_right(output, held_out[1]) if settings["loss"] is None else np.nan
+            right = share_right(output, held_out[1]) if settings["loss"] is None else np.nan
             columns["validation_loss"][done - 1], columns["validation_accuracy"][done - 1] = value, right
             rank = (0.0 if np.isnan(right) else right, -value)
             if settings["weights"] == "best" and (best is None or rank > best[0]):
@@ -525,59 +509,3 @@ def _divergence(what, phase):
     return FloatingPointError(
         f"{what}: the learning rate {phase.learning_rate:g} is too high for this model and data. Try a tenth of it."
     )
-
-
-def _share_right(output, y):
-    return float((output.argmax(axis=-1) == y).mean())
-
-
-def _outputs(model, x, batch_size, fold):
-    forward = folded_forward(model, model) if fold and can_fold(model) else kept_forward(model, model, make_forward)
-    return forward(x, batch_size)
-
-
-def accuracy(model, data, *, batch_size=256, fold_batch_norm=False):
-    """Share of examples that a classifier gets right.
-
-    Parameters
-    ----------
-    model : keras.Model
-        To logits or probabilities ``(n, n_classes)``.
-    data : Dataset or tuple of numpy.ndarray
-        ``(x, y)``.
-    batch_size : int
-    fold_batch_norm : bool
-        True is faster and rounds otherwise, see :func:`tl_helpers.features.extract_features`: an example may change
-        sides whose two best classes are as near to each other as that.
-
-    Returns
-    -------
-    float
-        0…1.
-    """
-    x, y = check_data(data, model, None, "data")
-    return _share_right(_outputs(model, x, batch_size, fold_batch_norm), y)
-
-
-def mean_recall(model, data, *, batch_size=256, fold_batch_norm=False):
-    """Mean over classes of the share of the class's examples that a classifier gets right: each class counts the same.
-
-    Parameters
-    ----------
-    model : keras.Model
-        To logits or probabilities ``(n, n_classes)``.
-    data : Dataset or tuple of numpy.ndarray
-        ``(x, y)``.
-    batch_size : int
-    fold_batch_norm : bool
-        True is faster and rounds otherwise, see :func:`tl_helpers.features.extract_features`: an example may change
-        sides whose two best classes are as near to each other as that.
-
-    Returns
-    -------
-    float
-        0…1, over the classes that occur.
-    """
-    x, y = check_data(data, model, None, "data")
-    right = _outputs(model, x, batch_size, fold_batch_norm).argmax(axis=-1) == y
-    return float(np.mean([right[y == label].mean() for label in np.unique(y)]))

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from tl_helpers.files import atomic_path
-from tl_helpers.graph import leaves_of
 from tl_helpers.grid.identity import fingerprint
 from tl_helpers.grid.networks import describe
+from tl_helpers.models.graph import leaves_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,7 +49,7 @@ def kept_forward(model, part, make_forward, *, weights=None):
     part : keras.Model
         Of layers of `model`; it may be made anew for each call.
     make_forward : callable
-        :func:`tl_helpers.loop.make_forward`, or another function of `part` that returns such a function.
+        :func:`tl_helpers.models.forward.make_forward`, or another function of `part` that returns such a function.
     weights : str, optional
         A hash of the weights, where `make_forward` fixes them in what it makes.
 

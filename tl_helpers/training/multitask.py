@@ -16,21 +16,15 @@ import numpy as np
 from keras import layers, ops
 
 from tl_helpers.arguments import check_numbers
-from tl_helpers.loop import draw_batches, make_forward, resolve_loss, run_updates, with_loss_scaling
-from tl_helpers.losses import check_loss
-from tl_helpers.models import (
-    add_box_head,
-    add_mask_head,
-    box_iou,
-    box_loss,
-    decode_boxes,
-    encode_boxes,
-    mask_iou,
-    mask_loss,
-)
-from tl_helpers.training import accuracy
-from tl_helpers.training_data import check_data
-from tl_helpers.weights import seed_random_layers
+from tl_helpers.models.boxes import box_iou, box_loss, decode_boxes, encode_boxes
+from tl_helpers.models.forward import make_forward
+from tl_helpers.models.heads import add_box_head, add_mask_head
+from tl_helpers.models.masks import mask_iou, mask_loss
+from tl_helpers.training.data import check_data
+from tl_helpers.training.evaluation import accuracy
+from tl_helpers.training.loop import draw_batches, resolve_loss, run_updates, with_loss_scaling
+from tl_helpers.training.losses import check_loss
+from tl_helpers.training.weights import seed_random_layers
 
 TASKS = ("class", "box", "mask")
 # Side in pixels of a cell of the small network's feature map.
@@ -62,9 +56,9 @@ def add_scene_heads(backbone, n_classes, *, seed, uncertainty=False):
     -------
     keras.Model
         From images ``(n, h, w, c)``, 0…255, to ``(n, k)``: class logits, then the box grid of
-        :func:`tl_helpers.models.add_box_head`, then the mask's logits row by row, then, with `uncertainty`, the three
-        log-variances. One tensor, so that any training loop takes it. Layers that learn: ``head_class``, ``head_box``,
-        ``head_mask``, and ``head_log_variances``.
+        :func:`tl_helpers.models.heads.add_box_head`, then the mask's logits row by row, then, with `uncertainty`, the
+        three log-variances. One tensor, so that any training loop takes it. Layers that learn: ``head_class``,
+        ``head_box``, ``head_mask``, and ``head_log_variances``.
     """
     box = add_box_head(backbone, seed=seed, name="head_box").output
     mask = add_mask_head(backbone, seed=seed, name="head_mask").output
@@ -102,8 +96,8 @@ def scene_targets(scenes):
     Returns
     -------
     numpy.ndarray
-        ``float32``, ``(n, 1 + 5 + h w)``: class index, box as :func:`tl_helpers.models.encode_boxes` gives it, mask row
-        by row, 0 or 1.
+        ``float32``, ``(n, 1 + 5 + h w)``: class index, box as :func:`tl_helpers.models.boxes.encode_boxes` gives it,
+        mask row by row, 0 or 1.
 
     Raises
     ------

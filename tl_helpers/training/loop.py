@@ -1,4 +1,4 @@
-"""How is a network stepped and run, without overhead? The loops under ``fit_transfer``, on arrays in memory.
+"""How is a network stepped, without overhead? The loops under ``fit_transfer``, on arrays in memory.
 
 Keras's ``fit`` spends most of its time around the work when the network is small. These loops do the same arithmetic
 in the same order (the weights come out equal to ``fit``'s, bit for bit, on a CPU) with many updates per call.
@@ -10,16 +10,13 @@ import time
 
 import numpy as np
 
-from tl_helpers.losses import default_loss
+from tl_helpers.models.forward import HALF_PRECISION
 from tl_helpers.progress import progress_bar
-from tl_helpers.weights import not_finite, put_back, snapshot
+from tl_helpers.training.losses import default_loss
+from tl_helpers.training.weights import not_finite, put_back, snapshot
 
-# Precisions in which weights are not trained, and in which nothing is handed out.
-_HALF = ("float16", "bfloat16")
 # Seconds of work between two looks at the clock, the keyboard's interrupt and the progress bar.
 _CHUNK_SECONDS = 0.25
-# How many kinds of inputs, such as sizes of images, a compiled network keeps a compilation for.
-_MOST_KINDS = 8
 
 
 def draw_batches(n, updates, batch_size, seed):
@@ -105,7 +102,7 @@ def with_loss_scaling(model, optimizer):
     import keras
 
     for weight in model.trainable_variables:
-        if weight.dtype in _HALF:
+        if weight.dtype in HALF_PRECISION:
             raise ValueError(
                 f"The weights {weight.path!r} of {model.name!r} are in {weight.dtype}, too coarse for what one update "
                 f"adds to them. Build the layer with the dtype policy 'mixed_{weight.dtype}', which computes in "
@@ -114,22 +111,6 @@ def with_loss_scaling(model, optimizer):
     if any(layer.compute_dtype == "float16" for layer in model._flatten_layers(include_self=False)):
         return keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer
-
-
-def in_full_precision(tensor):
-    """Widen a tensor in half precision to float32, which changes no number; leave any other as it is.
-
-    Parameters
-    ----------
-    tensor : tensor
-
-    Returns
-    -------
-    tensor
-    """
-    import keras
-
-    return keras.ops.cast(tensor, "float32") if keras.backend.standardize_dtype(tensor.dtype) in _HALF else tensor
 
 
 def make_steps(model, x, y, loss, optimizer, batch_size, weights=None):
@@ -278,87 +259,3 @@ def run_steps(steps, rows, stops):
             yield losses
             pace = _CHUNK_SECONDS / max(elapsed, 1e-4)
             size = int(np.clip(len(losses) * pace, 1, 4 * size))
-
-
-def make_forward(model, *, training=False):
-    """Build the function that runs a model on images, a batch at a time.
-
-    Parameters
-    ----------
-    model : keras.Model
-    training : bool
-        How layers shall behave that differ between training and use.
-
-    Returns
-    -------
-    callable
-        From ``x`` of shape ``(n, …)`` and a batch size to the outputs ``(n, …)``, a NumPy array; outputs in half
-        precision come as ``float32``.
-    """
-    return in_batches(compile_call(model, training=training))
-
-
-def compile_call(model, *, training=False):
-    """Build the function that calls a model, compiled for whatever kind of inputs it gets.
-
-    Parameters
-    ----------
-    model : keras.Model
-    training : bool
-        How layers shall behave that differ between training and use.
-
-    Returns
-    -------
-    callable
-        From one batch, a NumPy array, to the outputs, a NumPy array; outputs in half precision come as ``float32``.
-    """
-    import tensorflow as tf
-
-    concrete = {}
-
-    def run(x):
-        return in_full_precision(model(x, training=training))
-
-    def call(x):
-        kind = x.dtype, x.shape[1:]
-        compiled = concrete.get(kind)
-        if compiled is None:
-            # A function of TensorFlow's for each, as one alone would keep every kind it ever saw.
-            traced = tf.function(run, autograph=False, jit_compile=False)
-            compiled = traced.get_concrete_function(tf.TensorSpec((None, *x.shape[1:]), x.dtype))
-            concrete[kind] = compiled
-            for old in list(concrete)[:-_MOST_KINDS]:
-                concrete.pop(old, None)
-        return compiled(tf.constant(x)).numpy()
-
-    return call
-
-
-def in_batches(call):
-    """Make a function of one batch one of any number of inputs.
-
-    Parameters
-    ----------
-    call : callable
-        From :func:`compile_call`.
-
-    Returns
-    -------
-    callable
-        From ``x`` of shape ``(n, …)`` and a batch size to the outputs ``(n, …)``.
-    """
-
-    def forward(x, batch_size):
-        # The last batch reaches back instead of being smaller: a batch of one image is computed differently.
-        size = min(batch_size, len(x))
-        starts = [min(start, len(x) - size) for start in range(0, len(x), size)]
-        outputs, filled = None, 0
-        for start in starts:
-            part = call(x[start : start + size])
-            if outputs is None:
-                outputs = np.empty((len(x), *part.shape[1:]), part.dtype)
-            outputs[filled : start + size] = part[filled - start :]
-            filled = start + size
-        return outputs
-
-    return forward

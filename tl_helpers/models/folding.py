@@ -13,8 +13,8 @@ import numpy as np
 from tl_helpers.grid.computations import computed_by
 from tl_helpers.grid.identity import fingerprint
 from tl_helpers.grid.networks import is_graph, nodes_of
-from tl_helpers.loop import compile_call, in_batches
-from tl_helpers.traces import kept_forward
+from tl_helpers.models.forward import compile_call, in_batches
+from tl_helpers.models.traces import kept_forward
 
 # Layers that end in a sum over channels → the axes of the kernel that the output's channels come from.
 _FOLDING = {
@@ -64,7 +64,7 @@ def folded_forward(model, part):
     Returns
     -------
     callable
-        As :func:`tl_helpers.loop.make_forward` returns it.
+        As :func:`tl_helpers.models.forward.make_forward` returns it.
     """
     weights = fingerprint([weight.numpy() for weight in part.weights])
     return kept_forward(model, part, lambda part: in_batches(compile_call(fold_batch_norm(part))), weights=weights)

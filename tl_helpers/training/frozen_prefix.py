@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tl_helpers.freezing import changing_without_gradient, live_random_layers
-from tl_helpers.graph import leaves_in, leaves_of
 from tl_helpers.grid.networks import is_graph, nodes_of
-from tl_helpers.weights import put_back, snapshot
+from tl_helpers.models.graph import leaves_in, leaves_of
+from tl_helpers.training.freezing import changing_without_gradient, live_random_layers
+from tl_helpers.training.weights import put_back, snapshot
 
 if TYPE_CHECKING:
     import keras
@@ -143,7 +143,7 @@ class Cut:
         Name of the last layer before the cut.
     exact : bool
         Whether training after the cut can give the same weights bit for bit (whether it does depends on the feature
-        maps' size too, see :func:`tl_helpers.training.fit_transfer`); otherwise to about 1e-5.
+        maps' size too, see :func:`tl_helpers.training.fit.fit_transfer`); otherwise to about 1e-5.
     reason : str
         Where there is no cut: why, and what to do. Otherwise empty.
     """
@@ -160,7 +160,7 @@ def find_cut(model, *, deterministic=False):
     Parameters
     ----------
     model : keras.Model
-        With the layers frozen that shall be, see :mod:`tl_helpers.freezing`.
+        With the layers frozen that shall be, see :mod:`tl_helpers.training.freezing`.
     deterministic : bool
         True takes the user's word for layers that are not Keras's own (custom ones, ``Lambda``): that they give the
         same output for the same input, in every call.
@@ -221,8 +221,8 @@ def what_differs(model, x, call=None):
     x : numpy.ndarray
         ``(n, …)``: inputs, see :func:`shared_first`.
     call : callable, optional
-        From :func:`tl_helpers.loop.compile_call`, in training mode, for a model of layers that are all known. By
-        default the model is not compiled, so that random numbers which are drawn outside TensorFlow show too.
+        From :func:`tl_helpers.models.forward.compile_call`, in training mode, for a model of layers that are all known.
+        By default the model is not compiled, so that random numbers which are drawn outside TensorFlow show too.
 
     Returns
     -------
@@ -351,13 +351,13 @@ def _disturbance(node, drifting, deterministic):
     if random:
         return (
             f"Layer {random[0].name!r} draws random numbers in training, before the frozen part ends, so its "
-            f"output differs in every epoch. For dropout, tl_helpers.freezing.freeze silences it."
+            f"output differs in every epoch. For dropout, tl_helpers.training.freeze silences it."
         )
     if _moves(layer, drifting):
         if isinstance(layer, keras.layers.BatchNormalization):
             return (
                 f"The statistics of BatchNorm layer {layer.name!r} move, before the frozen part ends. "
-                f"tl_helpers.freezing.freeze stills it."
+                f"tl_helpers.training.freeze stills it."
             )
         if is_graph(layer) and any(_is_frozen(leaf, drifting) for leaf in leaves_of(layer)):
             return (
