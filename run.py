@@ -107,7 +107,7 @@ PROGRAMS = {
     ],
     "test": ["-m", "pytest"],
     "bench": ["-m", "tests.benchmarks.bench"],
-    "results": ["-m", "tl_helpers.results"],
+    "results": ["-m", "tl_helpers", "results"],
     "notebooks": ["-m", "tests.notebooks.save"],
 }
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 
+from tl_helpers.experiments.intervals import confidence_interval
+from tl_helpers.files import atomic_path, data_folder
 from tl_helpers.grid.keys import key_values, rows_where
+from tl_helpers.grid.stored import load_study
 
 # Okabe and Ito's palette (2008), told apart with any colour vision; the order keeps neighbours far apart in grey too.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
@@ -218,7 +221,7 @@ def route_matrix(routes, *, lit=None, axis=None):
 
     Parameters
     ----------
-    routes : sequence of tl_helpers.routes.Route
+    routes : sequence of tl_helpers.routes.taxonomy.Route
     lit : str, optional
         Name of the route whose cell stands out.
     axis : matplotlib.axes.Axes, optional
@@ -452,3 +455,27 @@ def _count_words(counts):
     """Say how many runs stand behind each point."""
     low, high = int(counts.min()), int(counts.max())
     return f"n = {low} runs per point" if low == high else f"n = {low}–{high} runs per point"
+
+
+def overview():
+    """Draw the README's figure from the stored results into ``data/results/overview.png``."""
+    panels = [
+        (
+            "emoji_labels",
+            "Emoji, eight groups: ImageNet features\nor a small network from scratch",
+            {"features": "frozen ImageNet features", "scratch": "from scratch"},
+        ),
+        (
+            "street_labels",
+            "Garments in line drawings: fine-tuned\nfrom photographs, or from scratch",
+            {"fine_tuning": "fine-tuned", "scratch": "from scratch", "forest": "random forest, pixels"},
+        ),
+    ]
+    figure, axes = plt.subplots(1, 2, figsize=(12.5, 3.8), layout="constrained")
+    for axis, (name, title, arms) in zip(axes, panels, strict=True):
+        table = confidence_interval(load_study(data_folder() / f"results/{name}.csv"))
+        settings = {"xlabel": "labels per class", "ylabel": "test accuracy (%)", "title": title, "names": arms}
+        curves(table, x="budget", axis=axis, **settings)
+    with atomic_path(data_folder() / "results/overview.png") as path:
+        figure.savefig(path, dpi=110)
+    plt.close(figure)

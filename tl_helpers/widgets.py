@@ -11,13 +11,14 @@ import numpy as np
 
 from tl_helpers import plots
 from tl_helpers.experiments.intervals import confidence_interval
-from tl_helpers.freezing_studies import DEPTHS, FREEZING_TARGETS, fit_depth_once
 from tl_helpers.grid.stored import load_study
 from tl_helpers.models.feature_maps import strongest_patches
-from tl_helpers.route_pairs import source_and_target
-from tl_helpers.route_studies import COMPARISONS
-from tl_helpers.routes import ROUTES, find_route, route_gains, route_of, route_verdict, run_route
-from tl_helpers.studies import ROUTE_STUDIES
+from tl_helpers.routes.pairs import source_and_target
+from tl_helpers.routes.taxonomy import ROUTES, find_route, route_of
+from tl_helpers.studies.catalogue import ROUTE_STUDIES
+from tl_helpers.studies.freezing import DEPTHS, FREEZING_TARGETS, fit_depth_once
+from tl_helpers.studies.route_results import route_gains, route_verdict, run_route
+from tl_helpers.studies.routes import COMPARISONS
 
 # ---------------------------------------------------------------- how deep to freeze
 
@@ -36,9 +37,9 @@ def freeze_figure(target, *, depth, labels, live=None):
     Parameters
     ----------
     target : str
-        One of :data:`tl_helpers.freezing_studies.FREEZING_TARGETS`.
+        One of :data:`tl_helpers.studies.freezing.FREEZING_TARGETS`.
     depth : str
-        The last frozen layer, one of :data:`tl_helpers.freezing_studies.DEPTHS`.
+        The last frozen layer, one of :data:`tl_helpers.studies.freezing.DEPTHS`.
     labels : int
         Labels per class: one of the stored budgets.
     live : dict of str to float, optional
@@ -273,7 +274,8 @@ def route_figure(route, *, live=None):
     ----------
     route : Route or str
     live : pandas.DataFrame, optional
-        Runs made just now, as :func:`tl_helpers.routes.run_route` returns them; their gains are drawn as stars.
+        Runs made just now, as :func:`tl_helpers.studies.route_results.run_route` returns them; their gains are drawn as
+        stars.
 
     Returns
     -------

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from tl_helpers import adaptation_studies as studies
 from tl_helpers.datasets.emoji import load_emoji
 from tl_helpers.datasets.photos import load_photos
 from tl_helpers.datasets.street import load_street
 from tl_helpers.experiments.intervals import paired_difference
 from tl_helpers.grid.stored import load_study
+from tl_helpers.studies import adaptation as studies
 from tl_helpers.training.adaptation import coral, standardise
 
 WITHOUT_TRAINING = ("source_only", "per_domain", "coral")

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from tl_helpers import feature_studies as studies
 from tl_helpers.datasets.emoji import EMOJI_STYLES
 from tl_helpers.datasets.photos import load_photos
 from tl_helpers.grid.stored import load_study
+from tl_helpers.studies import features as studies
 
 
 def one_hot(y):

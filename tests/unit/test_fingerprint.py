@@ -618,15 +618,20 @@ def test_the_kit_as_a_whole_brings_all_its_modules(small_kit, source):
 
 
 def test_how_runs_are_run_does_not_count():
-    from tl_helpers.studies import emoji_labels
+    from tl_helpers.studies.emoji import emoji_labels
 
     reached = module._Hasher()
     reached.feed((emoji_labels,))
     sources = module._kit_sources(frozenset(reached.kit_modules))
     assert {"training/fit.py", "training/loop.py", "models/backbones.py", "datasets/emoji.py"} <= set(sources)
-    assert not {"grid/run.py", "grid/workers.py", "grid/log.py", "experiments/intervals.py", "session.py", "plots.py"} & set(
-        sources
-    )
+    assert not {
+        "grid/run.py",
+        "grid/workers.py",
+        "grid/log.py",
+        "experiments/intervals.py",
+        "session.py",
+        "plots.py",
+    } & set(sources)
 
 
 def test_functions_of_the_kit_bring_their_module(small_kit):

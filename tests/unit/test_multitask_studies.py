@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from tl_helpers import multitask_studies as studies
 from tl_helpers.datasets.dataset import sample_budget
 from tl_helpers.datasets.street import load_street
 from tl_helpers.models.source_models import load_source_model
+from tl_helpers.studies import multitask as studies
 
 
 @pytest.fixture(autouse=True)

@@ -6,15 +6,17 @@ from concurrent.futures import Future
 
 import pytest
 
-from tl_helpers import results, tuning
+from tl_helpers import command_line
 from tl_helpers.grid.run import run_grid
 from tl_helpers.grid.stored import load_study
-from tl_helpers.tuning import Study, measure, tune
+from tl_helpers.studies import make, tuning
+from tl_helpers.studies.study import Study
+from tl_helpers.studies.tuning import measure, tune
 
 
 def test_an_unknown_study_is_refused(capsys):
     with pytest.raises(SystemExit):
-        results.main(["nothing"])
+        command_line.main(["results", "nothing"])
     assert "no such study: nothing" in capsys.readouterr().err
 
 
@@ -29,15 +31,16 @@ def parabola(arm, budget, seed, *, rate=None, split="test"):
 @pytest.fixture
 def study(monkeypatch, tmp_path):
     study = Study(parabola, ("fast", "slow"), (1, 2, 3), (0, 1), tuned=("fast", "slow"), rates=(1e-3, 3e-3, 1e-2))
-    monkeypatch.setattr(results, "STUDIES", {"parabola": study})
-    monkeypatch.setattr(results, "WORK", tmp_path / "work")
-    monkeypatch.setattr(results, "data_folder", lambda: tmp_path)
+    for module in (command_line, make):
+        monkeypatch.setattr(module, "STUDIES", {"parabola": study})
+        monkeypatch.setattr(module, "data_folder", lambda: tmp_path)
+    monkeypatch.setattr(make, "WORK", tmp_path / "work")
     (tmp_path / "results").mkdir()
     return study
 
 
 def test_a_study_is_tuned_measured_and_stored_and_goes_on_where_it_was(study, tmp_path, capsys):
-    results.main(["parabola", "--jobs", "1"])
+    command_line.main(["results", "parabola", "--jobs", "1"])
     stored = load_study(tmp_path / "results/parabola.csv")
     assert len(stored) == 12 and set(stored[stored["arm"] == "slow"]["learning_rate"]) == {1e-3}
     spec = json.loads((tmp_path / "results/parabola.json").read_text())["spec"]
@@ -46,7 +49,7 @@ def test_a_study_is_tuned_measured_and_stored_and_goes_on_where_it_was(study, tm
     assert spec["rates_offered"] == [3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1]
 
     logs = {path.name: path.read_bytes() for path in (tmp_path / "work").glob("*.jsonl")}
-    results.main(["parabola", "--jobs", "1"])
+    command_line.main(["results", "parabola", "--jobs", "1"])
     assert len(logs) == 2
     # Another sitting may note its environment, but no run is repeated.
     for name, content in logs.items():

@@ -7,7 +7,8 @@ import pytest
 
 from tl_helpers import widgets
 from tl_helpers.grid.stored import load_study
-from tl_helpers.routes import ROUTES, route_gains, route_of
+from tl_helpers.routes.taxonomy import ROUTES, route_of
+from tl_helpers.studies.route_results import route_gains
 
 CELLS = list(itertools.product((True, False), (True, False), ("sequential", "simultaneous")))
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tl_helpers.route_pairs import comparable_inputs, domain_gap, source_and_target, split_gap
-from tl_helpers.routes import ROUTES
+from tl_helpers.routes.pairs import comparable_inputs, domain_gap, source_and_target, split_gap
+from tl_helpers.routes.taxonomy import ROUTES
 
 SEEDS = range(3)
 

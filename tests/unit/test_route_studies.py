@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from tl_helpers import route_studies
 from tl_helpers.datasets.street import load_street
-from tl_helpers.routes import ROUTES
-from tl_helpers.studies import ROUTE_STUDIES
+from tl_helpers.routes.taxonomy import ROUTES
+from tl_helpers.studies import routes as route_studies
+from tl_helpers.studies.catalogue import ROUTE_STUDIES
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from tl_helpers import routes
-from tl_helpers.routes import ORDERS, ROUTES, Route, route_of
+from tl_helpers.routes import taxonomy as routes
+from tl_helpers.routes.taxonomy import ORDERS, ROUTES, Route, route_of
 
 COMBINATIONS = list(itertools.product((True, False), (True, False), ORDERS))
 

@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 
+from tl_helpers.datasets.collections import two_digit_collections
+from tl_helpers.datasets.street import street
 from tl_helpers.grid.stored import load_study, study_provenance
 from tl_helpers.models.boxes import box_iou
-from tl_helpers.route_studies import COMPARISONS, role_of, two_digit_collections
-from tl_helpers.routes import ROUTES, find_route, route_gains, route_verdict, run_route, tidy
-from tl_helpers.street_runs import held_out_scenes, street
-from tl_helpers.studies import ROUTE_STUDIES, STUDIES
+from tl_helpers.routes.taxonomy import ROUTES, find_route
+from tl_helpers.studies.catalogue import ROUTE_STUDIES, STUDIES
+from tl_helpers.studies.route_results import route_gains, route_verdict, run_route, tidy
+from tl_helpers.studies.routes import COMPARISONS, role_of
+from tl_helpers.studies.street_runs import held_out_scenes
 
 COLUMNS = [
     *("route", "arm", "role", "budget", "budget_unit", "seed", "fold"),
@@ -99,7 +102,7 @@ def test_a_slice_comes_out_again_within_the_spread_of_its_seeds(runs, name):
 
 
 def test_a_budget_that_was_not_stored_takes_the_nearest_rate(monkeypatch):
-    from tl_helpers import routes
+    from tl_helpers.routes import taxonomy as routes
 
     asked = {}
 

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from tl_helpers import studies
 from tl_helpers.datasets.dataset import keep_classes, with_wrong_labels
 from tl_helpers.datasets.street import load_street
 from tl_helpers.files import read_verified
 from tl_helpers.grid.stored import load_study, study_provenance
+from tl_helpers.studies import catalogue as studies
 
 
 @pytest.fixture(params=sorted(studies.STUDIES))

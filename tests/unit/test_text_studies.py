@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tl_helpers import text_studies
 from tl_helpers.datasets.emoji import load_emoji
-from tl_helpers.text_studies import emoji_text, emoji_with_text, fit_network, fit_regression
+from tl_helpers.studies import text as text_studies
+from tl_helpers.studies.text import emoji_text, emoji_with_text, fit_network, fit_regression
 
 
 @pytest.fixture(autouse=True)

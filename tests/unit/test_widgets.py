@@ -8,10 +8,10 @@ import pytest
 
 from tl_helpers import widgets
 from tl_helpers.datasets.street import load_street
-from tl_helpers.freezing_studies import DEPTHS, FREEZING_TARGETS
 from tl_helpers.grid.stored import load_study
 from tl_helpers.models.feature_maps import activation_maps, find_peaks, strongest_patches
 from tl_helpers.models.small_network import small_cnn_body
+from tl_helpers.studies.freezing import DEPTHS, FREEZING_TARGETS
 
 
 @pytest.fixture

@@ -1,3 +1,4 @@
+from .collections import scraped_thumbnails as scraped_thumbnails, two_digit_collections as two_digit_collections
 from .dataset import (
     Dataset as Dataset,
     Domain as Domain,

@@ -155,3 +155,19 @@ def load_street_scenes(view="photo", split="target", *, n, seed=0, target="sneak
     domain = Domain(f"street/{view}/scene", x.shape[1:], f"three items in one scene, {_VIEW_WORDS[view]}")
     task = Task(f"street/find {target}", label_names)
     return Dataset(x, kind[targets], domain, task, split, ids[targets], boxes=boxes, masks=masks)
+
+
+@lru_cache(maxsize=8)
+def street(view, split, labels="garment", size=28):
+    """Load street pictures (:func:`tl_helpers.datasets.street.load_street`); a process draws each pool once.
+
+    Parameters
+    ----------
+    view, split, labels, size
+        See :func:`tl_helpers.datasets.street.load_street`.
+
+    Returns
+    -------
+    Dataset
+    """
+    return load_street(view, split, labels=labels, size=size)

@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tl_helpers.datasets.collections import halve_and_blow_up, scraped_thumbnails, two_digit_collections
 from tl_helpers.datasets.dataset import Dataset, Domain, Task
-from tl_helpers.datasets.street import FAMILIES, GARMENTS, load_street_scenes
-from tl_helpers.route_studies import halve_and_blow_up, scraped_thumbnails, two_digit_collections
-from tl_helpers.street_runs import street
+from tl_helpers.datasets.street import FAMILIES, GARMENTS, load_street_scenes, street
 
 
 class RoutePair(NamedTuple):
@@ -36,7 +35,7 @@ def source_and_target(study, *, n=400, seed=0):
     Parameters
     ----------
     study : str
-        A key of :data:`tl_helpers.route_studies.COMPARISONS`.
+        A key of :data:`tl_helpers.studies.routes.COMPARISONS`.
     n : int
         Pictures of each.
     seed : int
@@ -132,7 +131,7 @@ def domain_gap(study, *, n=1500, seed=0, method="proxy_a"):
     Parameters
     ----------
     study : str
-        A key of :data:`tl_helpers.route_studies.COMPARISONS`.
+        A key of :data:`tl_helpers.studies.routes.COMPARISONS`.
     n : int
         Pictures drawn of each; those whose labels have no counterpart are left out afterwards.
     seed : int

@@ -1,7 +1,8 @@
 """Which runs stand behind multi-task learning in notebook 06? How much the other tasks count, how losses are joined,
 and what a model forgets that learns one thing after the other instead of both at once.
 
-Each is a function of ``arm``, ``budget`` and ``seed`` for :mod:`tl_helpers.studies`, which lists and runs them.
+Each is a function of ``arm``, ``budget`` and ``seed`` for :mod:`tl_helpers.studies.catalogue`, which lists and runs
+them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from tl_helpers.datasets.dataset import sample_budget
-from tl_helpers.street_runs import run_shoe_scenes, street
+from tl_helpers.datasets.street import street
+from tl_helpers.studies.street_runs import run_shoe_scenes
 
 UPDATES = 200
 TASKS = ("class", "box", "mask")

@@ -1,8 +1,8 @@
 """Which runs stand behind the eight routes? One small experiment per route, each with its honest baselines.
 
-Each is a function of ``arm``, ``budget`` and ``seed`` for :mod:`tl_helpers.studies`, as short as a screen. What is
-compared with what stands in :data:`COMPARISONS`. Two endings mean the same everywhere: ``_longer`` gets four times the
-updates, ``_gap`` pools its features by their global average before the head instead of flattening them.
+Each is a function of ``arm``, ``budget`` and ``seed`` for :mod:`tl_helpers.studies.catalogue`, as short as a screen.
+What is compared with what stands in :data:`COMPARISONS`. Two endings mean the same everywhere: ``_longer`` gets four
+times the updates, ``_gap`` pools its features by their global average before the head instead of flattening them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tl_helpers.datasets.collections import scraped_thumbnails, two_digit_collections
 from tl_helpers.datasets.dataset import sample_budget, with_wrong_labels
-from tl_helpers.datasets.street import load_street_scenes
-from tl_helpers.street_runs import held_out_scenes, run_classifier, run_detector, run_shoe_scenes, street
+from tl_helpers.datasets.street import load_street_scenes, street
+from tl_helpers.studies.street_runs import held_out_scenes, run_classifier, run_detector, run_shoe_scenes
 
 UPDATES = 200
 
@@ -65,9 +66,6 @@ def _random_label_model():
     model = small_cnn((28, 28, 1), len(data.label_names), seed=0)
     fit_transfer(model, shuffled, strategy="scratch", learning_rate=2e-3, updates=1500, batch_size=64, seed=0)
     return model
-
-
-# ---------------------------------------------------------------- one after the other
 
 
 def task_fine_tuning(arm, budget, seed, *, rate=None, split="test"):
@@ -174,11 +172,6 @@ def modality_transfer(arm, budget, seed, *, rate=None, split="test"):
     return _detect(arm, scenes, held_out_scenes(split, target, distractors, view), rate=rate, seed=seed)
 
 
-# ---------------------------------------------------------------- both at once
-
-SCRAPED = 1500
-
-
 def dataset_merging(arm, budget, seed, *, rate=None, split="test"):
     """Own labelled garments, and 1,500 scraped thumbnails of 14 × 14 pixels, of whose labels some are wrong.
 
@@ -208,65 +201,6 @@ def dataset_merging(arm, budget, seed, *, rate=None, split="test"):
     model = small_cnn((28, 28, 1), 10, head=_head(arm), seed=seed)
     fit_transfer(model, (x, y), strategy="scratch", learning_rate=rate, updates=_updates(arm), seed=seed)
     return _row(arm, rate, 100 * accuracy(model, street("photo", split)))
-
-
-def scraped_thumbnails(seed):
-    """Draw garments of the source pool, halved in size and blown up again.
-
-    Parameters
-    ----------
-    seed : int
-
-    Returns
-    -------
-    Dataset
-        :data:`SCRAPED` of them, with their true labels.
-    """
-    pool = street("photo", "source")
-    data = pool.subset(np.random.default_rng(seed).permutation(len(pool))[:SCRAPED])
-    return dataclasses.replace(data, x=halve_and_blow_up(data.x))
-
-
-def halve_and_blow_up(x):
-    """Average blocks of 2 × 2 pixels.
-
-    Parameters
-    ----------
-    x : numpy.ndarray
-        ``uint8``, ``(n, 28, 28, 1)``.
-
-    Returns
-    -------
-    numpy.ndarray
-        Of the same type and shape.
-    """
-    small = x.reshape(len(x), 14, 2, 14, 2, 1).mean(axis=(2, 4)).round().astype("uint8")
-    return small.repeat(2, axis=1).repeat(2, axis=2)
-
-
-@lru_cache(maxsize=1)
-def two_digit_collections():
-    """Return two collections of digits: one of 28 × 28 pixels, one of 8 × 8 that comes with scikit-learn (UCI, 1998).
-
-    Returns
-    -------
-    dict of str to dict
-        Name → split → ``x`` (uint8, ``(n, 28, 28, 1)``, the small ones enlarged) and ``y``.
-    """
-    from scipy import ndimage
-    from sklearn.datasets import load_digits
-
-    x, y = load_digits(return_X_y=True)
-    x = ndimage.zoom(x.reshape(-1, 8, 8) * (255 / 16), (1, 3.5, 3.5), order=1)
-    x, y = np.clip(x.round(), 0, 255).astype("uint8")[..., None], y.astype("int64")
-    order = np.random.default_rng(0).permutation(len(x))
-    parts = {"train": order[:1000], "validation": order[1000:1300], "test": order[1300:]}
-    large = {"train": "source", "validation": "target", "test": "test"}
-    large = {part: street("plain", pool, "digit") for part, pool in large.items()}
-    return {
-        "8 x 8": {part: (x[rows], y[rows]) for part, rows in parts.items()},
-        "28 x 28": {part: (data.x, data.y) for part, data in large.items()},
-    }
 
 
 def weight_sharing(arm, budget, seed, *, rate=None, split="test"):
@@ -392,9 +326,6 @@ def _own_question(target, output):
     is_digit = ops.cast(ops.expand_dims(target, -1) >= 10, output.dtype)
     asked = ops.concatenate([0 * output[:, :10] + is_digit, 0 * output[:, 10:] + 1 - is_digit], axis=-1)
     return keras.losses.sparse_categorical_crossentropy(target, output - 1e4 * asked, from_logits=True)
-
-
-# ---------------------------------------------------------------- what stands against what
 
 
 class Comparison(NamedTuple):

@@ -1,7 +1,7 @@
 """Which runs stand behind notebook 02? Study functions about what a frozen ImageNet backbone's features are good for.
 
-Each is a function of ``arm``, ``budget`` and ``seed`` for :mod:`tl_helpers.studies`, which lists and runs them. Their
-budgets are names of targets. Features are computed once per process.
+Each is a function of ``arm``, ``budget`` and ``seed`` for :mod:`tl_helpers.studies.catalogue`, which lists and runs
+them. Their budgets are names of targets. Features are computed once per process.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Does the text beside a picture help? Emoji and their names: two modalities in one model, or a model for each.
 
-The study function is for :mod:`tl_helpers.studies`, which lists and runs it. A joint model has two advantages over one
-that sees pictures only: it knows more, and it shares weights. Only the second is weight sharing, so the honest baseline
-knows as much and shares nothing: two models, trained apart, whose probabilities are averaged.
+The study function is for :mod:`tl_helpers.studies.catalogue`, which lists and runs it. A joint model has two advantages
+over one that sees pictures only: it knows more, and it shares weights. Only the second is weight sharing, so the honest
+baseline knows as much and shares nothing: two models, trained apart, whose probabilities are averaged.
 """
 
 from __future__ import annotations

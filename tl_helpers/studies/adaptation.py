@@ -1,7 +1,7 @@
 """What does adapting without target labels gain, and where does it cost? Line drawings, and photographs.
 
-Each study is a function of ``arm``, ``budget`` and ``seed`` for :mod:`tl_helpers.tuning`. Between the two references,
-a classifier that knows the source alone and one that was given labels of the target, stand the methods of
+Each study is a function of ``arm``, ``budget`` and ``seed`` for :mod:`tl_helpers.studies.tuning`. Between the two
+references, a classifier that knows the source alone and one that was given labels of the target, stand the methods of
 :mod:`tl_helpers.training.adaptation`, which see inputs of the target and no label. Whoever has no target labels cannot
 tune on them either: photographs' rates, and those of the arms named ``blind``, are chosen on held-out examples of the
 source.
@@ -17,8 +17,8 @@ import numpy as np
 from tl_helpers.datasets.dataset import keep_classes, sample_budget
 from tl_helpers.datasets.emoji import load_emoji
 from tl_helpers.datasets.photos import load_photos, photo_families
-from tl_helpers.datasets.street import load_street
-from tl_helpers.street_runs import run_classifier, street
+from tl_helpers.datasets.street import load_street, street
+from tl_helpers.studies.street_runs import run_classifier
 
 UPDATES = 200
 SOURCE_PICTURES = 3000

@@ -4,23 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from tl_helpers.datasets.street import load_street, load_street_scenes
-
-
-@lru_cache(maxsize=8)
-def street(view, split, labels="garment", size=28):
-    """Load street pictures (:func:`tl_helpers.datasets.street.load_street`); a process draws each pool once.
-
-    Parameters
-    ----------
-    view, split, labels, size
-        See :func:`tl_helpers.datasets.street.load_street`.
-
-    Returns
-    -------
-    Dataset
-    """
-    return load_street(view, split, labels=labels, size=size)
+from tl_helpers.datasets.street import load_street_scenes
 
 
 def starting_body(source, input_shape, *, seed):

@@ -1,6 +1,7 @@
 """Which runs stand behind notebook 03? Study functions about what to freeze: how deep, in which order, at which rate.
 
-Each is a function of ``arm``, ``budget`` and ``seed`` for :mod:`tl_helpers.studies`, which lists and runs them.
+Each is a function of ``arm``, ``budget`` and ``seed`` for :mod:`tl_helpers.studies.catalogue`, which lists and runs
+them.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import numpy as np
 
 from tl_helpers.datasets.dataset import sample_budget, with_wrong_labels
 from tl_helpers.datasets.emoji import load_emoji
+from tl_helpers.datasets.street import street
 from tl_helpers.grid.stored import study_provenance
-from tl_helpers.street_runs import run_classifier, street
+from tl_helpers.studies.street_runs import run_classifier
 from tl_helpers.training.freezing import trainable_report
 
 # ---------------------------------------------------------------- the freezing sweep of 2014, at home

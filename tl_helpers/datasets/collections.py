@@ -1,0 +1,71 @@
+"""Where else do the same things come from? Thumbnails as if scraped from the web, and digits of two collections."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import lru_cache
+
+import numpy as np
+
+from tl_helpers.datasets.street import street
+
+SCRAPED = 1500
+
+
+def scraped_thumbnails(seed):
+    """Draw garments of the source pool, halved in size and blown up again.
+
+    Parameters
+    ----------
+    seed : int
+
+    Returns
+    -------
+    Dataset
+        :data:`SCRAPED` of them, with their true labels.
+    """
+    pool = street("photo", "source")
+    data = pool.subset(np.random.default_rng(seed).permutation(len(pool))[:SCRAPED])
+    return dataclasses.replace(data, x=halve_and_blow_up(data.x))
+
+
+def halve_and_blow_up(x):
+    """Average blocks of 2 × 2 pixels.
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+        ``uint8``, ``(n, 28, 28, 1)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of the same type and shape.
+    """
+    small = x.reshape(len(x), 14, 2, 14, 2, 1).mean(axis=(2, 4)).round().astype("uint8")
+    return small.repeat(2, axis=1).repeat(2, axis=2)
+
+
+@lru_cache(maxsize=1)
+def two_digit_collections():
+    """Return two collections of digits: one of 28 × 28 pixels, one of 8 × 8 that comes with scikit-learn (UCI, 1998).
+
+    Returns
+    -------
+    dict of str to dict
+        Name → split → ``x`` (uint8, ``(n, 28, 28, 1)``, the small ones enlarged) and ``y``.
+    """
+    from scipy import ndimage
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    x = ndimage.zoom(x.reshape(-1, 8, 8) * (255 / 16), (1, 3.5, 3.5), order=1)
+    x, y = np.clip(x.round(), 0, 255).astype("uint8")[..., None], y.astype("int64")
+    order = np.random.default_rng(0).permutation(len(x))
+    parts = {"train": order[:1000], "validation": order[1000:1300], "test": order[1300:]}
+    large = {"train": "source", "validation": "target", "test": "test"}
+    large = {part: street("plain", pool, "digit") for part, pool in large.items()}
+    return {
+        "8 x 8": {part: (x[rows], y[rows]) for part, rows in parts.items()},
+        "28 x 28": {part: (data.x, data.y) for part, data in large.items()},
+    }

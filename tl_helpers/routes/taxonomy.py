@@ -1,0 +1,187 @@
+"""Which of the eight routes is my problem on, and what does it gain? Three questions, and an experiment per answer.
+
+The taxonomy is Luminovo's ("New Perspectives on Transfer Learning", 2020): three questions with two answers each. Its
+author calls the definitions opinionated; those below are in our words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ORDERS = ("sequential", "simultaneous")
+
+
+@dataclass(frozen=True)
+class Route:
+    """One of the eight ways in which knowledge gets from one task to another.
+
+    Parameters
+    ----------
+    name : str
+        As the taxonomy has it.
+    same_task : bool
+        Whether source and target share their labels, or the target's refine the source's.
+    same_domain : bool
+        Whether their inputs come from one feature space and one distribution.
+    order : {"sequential", "simultaneous"}
+        One after the other, or both at once.
+    definition : str
+    example : str
+        The taxonomy's own.
+    ours : str
+        The recognisable counterpart that this kit runs.
+    study : str
+        Its experiment: a key of :data:`tl_helpers.studies.catalogue.ROUTE_STUDIES`.
+    """
+
+    name: str
+    same_task: bool
+    same_domain: bool
+    order: str
+    definition: str
+    example: str
+    ours: str
+    study: str
+
+
+ROUTES = (
+    Route(
+        "Task Fine-Tuning",
+        True,
+        True,
+        "sequential",
+        "A model goes on learning the task it knows, on the same kind of input, in more detail.",
+        "an ImageNet classifier learns to tell breeds of dogs",
+        "a classifier of five families of garments learns to tell three kinds of shoe",
+        "route_task_fine_tuning",
+    ),
+    Route(
+        "Domain Adaptation",
+        True,
+        False,
+        "sequential",
+        "The labels stay, the inputs come from elsewhere.",
+        "a classifier of photographs learns to sort x-rays",
+        "a classifier of garments in photographs learns to name them in line drawings",
+        "route_domain_adaptation",
+    ),
+    Route(
+        "Task Adaptation",
+        False,
+        True,
+        "sequential",
+        "The inputs stay, the question is another: the old model's features serve a new head.",
+        "a classifier's backbone serves to detect objects",
+        "a classifier of garments serves to draw a box around the sneaker among other shoes",
+        "route_task_adaptation",
+    ),
+    Route(
+        "Modality Transfer",
+        False,
+        False,
+        "sequential",
+        "Inputs and question are both new, and only the kind of signal (here, images) is shared.",
+        "a classifier of everyday photographs serves to find carcinoma in x-rays",
+        "a classifier of garments serves to find the digit 3 among other digits",
+        "route_modality_transfer",
+    ),
+    Route(
+        "Dataset Merging",
+        True,
+        True,
+        "simultaneous",
+        "More examples of the same, from another source, are thrown in with one's own.",
+        "images scraped from the web are added to ImageNet",
+        "small thumbnails with careless labels are added to one's own garments",
+        "route_dataset_merging",
+    ),
+    Route(
+        "Weight Sharing",
+        True,
+        False,
+        "simultaneous",
+        "One network learns the same labels from two kinds of input at once.",
+        "the text recognised on a page and its image go into one representation",
+        "one network learns digits from two collections, one scanned at 28 × 28 pixels, one at 8 × 8",
+        "route_weight_sharing",
+    ),
+    Route(
+        "Multi-Task Learning",
+        False,
+        True,
+        "simultaneous",
+        "One trunk answers several questions about the same inputs at once.",
+        "detection and road-marking segmentation on the same footage",
+        "class, box and mask of the target shoe in the same scenes",
+        "route_multi_task",
+    ),
+    Route(
+        "Parallel Training",
+        False,
+        False,
+        "simultaneous",
+        "Two problems that have nothing to do with each other share a trunk: the control that should gain nothing.",
+        "content moderation beside the classification of e-mails",
+        "naming garments beside telling odd from even digits",
+        "route_parallel_training",
+    ),
+)
+
+
+def route_of(*, same_task, same_domain, order):
+    """Name the route of a problem.
+
+    Parameters
+    ----------
+    same_task : bool
+        Whether the target's labels are the source's, or finer ones.
+    same_domain : bool
+        Whether the inputs come from the same feature space and distribution.
+    order : {"sequential", "simultaneous"}
+        Whether the source is learned first, or both at once.
+
+    Returns
+    -------
+    Route
+
+    Raises
+    ------
+    ValueError
+        If an answer is none of those above.
+
+    Examples
+    --------
+    >>> route_of(same_task=True, same_domain=False, order="sequential").name
+    'Domain Adaptation'
+    """
+    if not isinstance(same_task, bool) or not isinstance(same_domain, bool):
+        raise ValueError(f"same_task and same_domain are True or False, not {same_task!r} and {same_domain!r}.")
+    if order not in ORDERS:
+        raise ValueError(f"order must be one of {', '.join(map(repr, ORDERS))}, not {order!r}.")
+    asked = (same_task, same_domain, order)
+    return next(route for route in ROUTES if (route.same_task, route.same_domain, route.order) == asked)
+
+
+def find_route(name):
+    """Return the route of that name.
+
+    Parameters
+    ----------
+    name : str or Route
+        Such as ``"Domain Adaptation"``, in any case; a route is returned as it is.
+
+    Returns
+    -------
+    Route
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if isinstance(name, Route):
+        return name
+    found = [route for route in ROUTES if route.name.lower() == str(name).lower()]
+    if not found:
+        raise ValueError(f"There is no route {name!r}; there are {', '.join(route.name for route in ROUTES)}.")
+    return found[0]
