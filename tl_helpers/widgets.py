@@ -403,7 +403,13 @@ def route_explorer():
 
 
 class Explorer(ipywidgets.VBox):
-    """Controls above what they show. Where widgets cannot be shown, it says what to do instead of its type."""
+    """Controls above what they show. Where widgets cannot be shown, it says what to do instead of its type.
+
+    Parameters
+    ----------
+    children : sequence of ipywidgets.Widget
+        From top to bottom.
+    """
 
     def _repr_mimebundle_(self, **options):
         instead = "An explorer with sliders and buttons: open this notebook in JupyterLab and run it."

@@ -6,7 +6,18 @@ import numpy as np
 
 
 def on_white(drawings):
-    """Put drawings with alpha onto white: (n, h, w, 4) → (n, h, w, 3)."""
+    """Put drawings onto white.
+
+    Parameters
+    ----------
+    drawings : numpy.ndarray
+        ``uint8``, ``(n, h, w, 4)``, the last channel being how opaque a pixel is.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``uint8``, ``(n, h, w, 3)``.
+    """
     x = np.empty((*drawings.shape[:3], 3), "uint8")
     for picture, drawing in zip(x, drawings, strict=True):
         alpha = drawing[..., 3:].astype("uint16")
@@ -15,7 +26,20 @@ def on_white(drawings):
 
 
 def resize(pictures, size):
-    """Resize square pictures of uint8, (n, h, h) or (n, h, h, 3)."""
+    """Resize square pictures, with Lanczos' filter.
+
+    Parameters
+    ----------
+    pictures : numpy.ndarray
+        ``uint8``, ``(n, h, h)`` or ``(n, h, h, 3)``.
+    size : int
+        Side to give them, in pixels.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``uint8``; the pictures themselves where they have that size.
+    """
     from PIL import Image
 
     if size == pictures.shape[1]:

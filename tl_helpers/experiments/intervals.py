@@ -162,7 +162,22 @@ def paired_difference(
 
 
 def difference_table(pairs, name, method, confidence, margin=None):
-    """Return what :func:`paired_difference` does for the output of :func:`paired_runs`; with n < 2 without interval."""
+    """Table differences, their intervals and their p-values.
+
+    Parameters
+    ----------
+    pairs : dict of object to numpy.ndarray
+        From :func:`tl_helpers.experiments.table.paired_runs`.
+    name : str
+        Of the first column.
+    method, confidence, margin
+        See :func:`paired_difference`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per value, see :func:`paired_difference`.
+    """
     import pandas
 
     rows = []

@@ -45,6 +45,21 @@ def holm(p_values):
 
 
 def check_settings(method, confidence, margin=None):
+    """Check how an interval is asked for.
+
+    Parameters
+    ----------
+    method : {"t", "bootstrap"}
+    confidence : float
+        0.5…1.
+    margin : float, optional
+        Above 0.
+
+    Raises
+    ------
+    ValueError
+        If one is not as above.
+    """
     if method not in ("t", "bootstrap"):
         raise ValueError(f"method must be 't' or 'bootstrap', not {method!r}.")
     if not (isinstance(confidence, numbers.Real) and 0.5 <= confidence < 1):
@@ -55,25 +70,84 @@ def check_settings(method, confidence, margin=None):
 
 
 def holm_with_gaps(p_values):
-    """Correct p-values of which some are not defined: a test that could not be made is one of the family, too."""
+    """Correct p-values of which some are not defined: a test that could not be made is one of the family, too.
+
+    Parameters
+    ----------
+    p_values : pandas.Series
+        Missing ones as NaN.
+
+    Returns
+    -------
+    numpy.ndarray
+        See :func:`holm`; NaN where there was none.
+    """
     return np.where(p_values.isna(), np.nan, holm(p_values.fillna(1)))
 
 
 def same_values(values, scale):
-    """Say whether several numbers are the same but for rounding, measured by those of which they were made."""
+    """Say whether several numbers are the same but for rounding, measured by those of which they were made.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        ``(n,)``.
+    scale : numpy.ndarray
+        The numbers of which they were made.
+
+    Returns
+    -------
+    bool
+    """
     return len(values) > 1 and bool(np.ptp(values) <= ROUNDING * np.abs(scale).max())
 
 
 def same_difference(scores):
+    """Say whether two arms differ by the same amount in every pair.
+
+    Parameters
+    ----------
+    scores : numpy.ndarray
+        ``(n, 2)``.
+
+    Returns
+    -------
+    bool
+    """
     return same_values(scores[:, 0] - scores[:, 1], scores)
 
 
 def no_difference(scores):
+    """Say whether two arms are the same in every pair.
+
+    Parameters
+    ----------
+    scores : numpy.ndarray
+        ``(n, 2)``.
+
+    Returns
+    -------
+    bool
+    """
     return bool(np.abs(scores[:, 0] - scores[:, 1]).max(initial=0) <= ROUNDING * np.abs(scores).max(initial=0))
 
 
 def interval_of_mean(values, method, confidence):
-    """Return the confidence interval of the mean of `values`, shape ``(n,)`` with n ≥ 2."""
+    """Return the confidence interval of a mean.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        ``(n,)`` with n ≥ 2.
+    method : {"t", "bootstrap"}
+        Student's t, or the bias-corrected and accelerated bootstrap (Efron 1987).
+    confidence : float
+        0.5…1.
+
+    Returns
+    -------
+    low, high : float
+    """
     from scipy import stats
 
     if np.ptp(values) == 0:
@@ -86,7 +160,22 @@ def interval_of_mean(values, method, confidence):
 
 
 def p_value_of_equivalence(differences, margin, method):
-    """Return the larger p-value of two one-sided tests (Schuirmann 1987): that the mean lies inside ±margin."""
+    """Return the larger p-value of two one-sided tests (Schuirmann 1987): that the mean lies inside ±margin.
+
+    Parameters
+    ----------
+    differences : numpy.ndarray
+        ``(n,)`` with n ≥ 2, not all equal.
+    margin : float
+        Above 0.
+    method : {"t", "bootstrap"}
+        See :func:`p_value`.
+
+    Returns
+    -------
+    float
+        0…1.
+    """
     return max(
         p_value(differences + margin, method, alternative="greater"),
         p_value(differences - margin, method, alternative="less"),
@@ -94,7 +183,21 @@ def p_value_of_equivalence(differences, margin, method):
 
 
 def p_value(differences, method, alternative="two-sided"):
-    """Return the p-value of mean 0, `differences` having shape ``(n,)`` with n ≥ 2, not all equal."""
+    """Return the p-value of the hypothesis that a mean is 0.
+
+    Parameters
+    ----------
+    differences : numpy.ndarray
+        ``(n,)`` with n ≥ 2, not all equal.
+    method : {"t", "bootstrap"}
+        Student's t-test, or flipping signs (Fisher 1935).
+    alternative : {"two-sided", "greater", "less"}
+
+    Returns
+    -------
+    float
+        0…1.
+    """
     from scipy import stats
 
     if method == "t":

@@ -11,7 +11,23 @@ from tl_helpers.grid.keys import group_rows, key_values, rows_where
 
 
 def check_margin_in_points(frame, margin, score, unit):
-    """Refuse a margin in percentage points for scores in 0…1: any two arms would be equivalent."""
+    """Refuse a margin in percentage points for scores in 0…1: any two arms would be equivalent.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        One row per run.
+    margin : float or None
+    score : str
+        The column of scores.
+    unit : str
+        Of the score, as it is told.
+
+    Raises
+    ------
+    ValueError
+        If it is one.
+    """
     if margin is not None and margin >= 1 and unit == "points" and are_fractions(finite_scores(frame, score)):
         raise ValueError(
             f"margin is {margin}, but all scores lie in 0…1: no difference could be outside it. It has the unit of the "
@@ -20,13 +36,43 @@ def check_margin_in_points(frame, margin, score, unit):
 
 
 def check_names(by, results):
-    """Refuse to group by a column that has the name of a result."""
+    """Refuse to group by a column that has the name of a result.
+
+    Parameters
+    ----------
+    by : sequence of str
+        Columns to group by.
+    results : collection of str
+        Columns of the result.
+
+    Raises
+    ------
+    ValueError
+        If one is both.
+    """
     taken = next((name for name in by if name in results), None)
     if taken is not None:
         raise ValueError(f"The result has a column {taken!r} of its own: rename that column of the frame before.")
 
 
 def check_frame(frame, columns, score):
+    """Check that a table has the columns that are asked of it, and numbers for scores.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        One row per run.
+    columns : sequence of str
+        Those that must be there besides the score.
+    score : str
+
+    Raises
+    ------
+    TypeError
+        If it is no table.
+    ValueError
+        If it is empty, a column is missing, twice there or of the wrong kind, or the seeds are its index.
+    """
     if not hasattr(frame, "columns"):
         raise TypeError(f"frame must be a pandas.DataFrame, not {type(frame).__name__}.")
     if "seed" in frame.index.names and "seed" not in frame.columns:
@@ -58,19 +104,70 @@ def _check_kinds(frame, name):
 
 
 def numbers_of(frame, name):
+    """Return a column as numbers.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        One row per run.
+    name : str
+
+    Returns
+    -------
+    numpy.ndarray
+        ``float64``, ``(n,)``; missing ones as NaN.
+    """
     return frame[name].to_numpy(dtype=float, na_value=np.nan)
 
 
 def finite_scores(frame, score):
+    """Return the scores that are finite numbers.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        One row per run.
+    score : str
+
+    Returns
+    -------
+    numpy.ndarray
+        ``float64``, at most ``(n,)``.
+    """
     scores = numbers_of(frame, score)
     return scores[np.isfinite(scores)]
 
 
 def are_fractions(scores):
+    """Tell whether all scores lie in 0…1.
+
+    Parameters
+    ----------
+    scores : numpy.ndarray
+
+    Returns
+    -------
+    bool
+    """
     return bool(((scores >= 0) & (scores <= 1)).all())
 
 
 def check_scores_are_finite(frame, columns, score):
+    """Refuse a table with a score that is no finite number.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        One row per run.
+    columns : sequence of str
+        Those that say which run it is.
+    score : str
+
+    Raises
+    ------
+    ValueError
+        If there is one; the message says where the first stands.
+    """
     found = not_finite(frame, columns, score)
     if found:
         raise ValueError(
@@ -80,7 +177,17 @@ def check_scores_are_finite(frame, columns, score):
 
 
 def not_finite(frame, columns, score):
-    """Return in words every score that is not a finite number, with its place."""
+    """Return in words every score that is not a finite number, with its place.
+
+    Parameters
+    ----------
+    frame, columns, score
+        See :func:`check_scores_are_finite`.
+
+    Returns
+    -------
+    list of str
+    """
     scores = numbers_of(frame, score)
     bad = frame[~np.isfinite(scores)]
     keys = [name for name in dict.fromkeys(columns) if name != score]
@@ -90,7 +197,26 @@ def not_finite(frame, columns, score):
 
 
 def one_per_seed(frame, by, score):
-    """Return values of `by` → scores, one per seed, or per row where seeds are not known or are the groups."""
+    """Return the scores of each group, one per seed, or per row where seeds are not known or are the groups.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        One row per run.
+    by : sequence of str
+        Columns to group by.
+    score : str
+
+    Returns
+    -------
+    dict of tuple to numpy.ndarray
+        Values of `by` → scores.
+
+    Raises
+    ------
+    ValueError
+        If rows of one seed differ in a text: they measure different things.
+    """
     scores, groups = numbers_of(frame, score), {}
     if "seed" not in frame.columns or "seed" in by:
         return {key: scores[rows] for key, rows in group_rows(frame, by).items()}
@@ -123,7 +249,30 @@ def _check_repetitions(rows, keys, key, score):
 
 
 def paired_runs(frame, treatment, baseline, score, by, pair):
-    """Return value of `by` (None: all) → scores of both arms, shape ``(n, 2)``, one row per seed or else per pair."""
+    """Pair the runs of two arms.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        One row per run.
+    treatment, baseline : str
+        The arms.
+    score : str
+    by : str or None
+        The column whose values are compared one by one; None compares all together.
+    pair : sequence of str
+        Columns that are equal in both runs of a pair.
+
+    Returns
+    -------
+    dict of object to numpy.ndarray
+        Value of `by` (None: all) → scores of both arms, shape ``(n, 2)``, one row per seed or else per pair.
+
+    Raises
+    ------
+    ValueError
+        If an arm is missing, has several runs where one is needed or lacks one, or there is only one pair.
+    """
     if treatment == baseline:
         raise ValueError(f"treatment and baseline are both {treatment!r}: there is nothing to compare.")
     keys = [*([] if by is None else [by]), *pair]
@@ -186,10 +335,36 @@ def _check_pairs(treated, base, treatment, baseline, keys):
 
 
 def said(keys, values):
+    """Say which run is meant.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        Names of columns.
+    values : object or tuple
+        A value for each.
+
+    Returns
+    -------
+    str
+    """
     values = values if isinstance(values, tuple) else (values,)
     return ", ".join(f"{key} {value!r}" for key, value in zip(keys, values, strict=True))
 
 
 def listed(values, name):
+    """List values in words.
+
+    Parameters
+    ----------
+    values : sequence
+    name : str
+        What one of them is.
+
+    Returns
+    -------
+    str
+        Such as "budgets 5, 10 and 20".
+    """
     values = list(map(str, values))
     return f"{name} {values[0]}" if len(values) == 1 else f"{name}s {', '.join(values[:-1])} and {values[-1]}"

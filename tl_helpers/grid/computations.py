@@ -10,7 +10,16 @@ _DECISIVE = {"_convert_input_args", "_dtype_policy", "_supports_masking", "activ
 
 
 def is_own(thing):
-    """Tell whether an object is of one of Keras's own classes, so that name, version and settings say what it does."""
+    """Tell whether an object is of one of Keras's own classes, so that name, version and settings say what it does.
+
+    Parameters
+    ----------
+    thing : object
+
+    Returns
+    -------
+    bool
+    """
     return real_class(thing).__module__.partition(".")[0] == "keras"
 
 

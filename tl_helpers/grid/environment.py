@@ -13,7 +13,13 @@ _PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "scipy", "scikit-
 
 @functools.lru_cache(maxsize=1)
 def cpu_model():
-    """Return the processor's name, such as ``"AMD EPYC 7B13"``; the architecture where no name is to be had."""
+    """Return the processor's name.
+
+    Returns
+    -------
+    str
+        Such as ``"AMD EPYC 7B13"``; the architecture where no name is to be had.
+    """
     try:
         if sys.platform == "linux":
             for line in Path("/proc/cpuinfo").read_text().splitlines():

@@ -450,13 +450,32 @@ def own_parts(value, seen=()):
 
 
 def real_class(thing):
-    """Return the class of an object, or a class itself; of a layer that the kit keeps still the one it was made of."""
+    """Return the class of an object, or a class itself; of a layer that the kit keeps still the one it was made of.
+
+    Parameters
+    ----------
+    thing : object
+
+    Returns
+    -------
+    type
+    """
     kind = thing if isinstance(thing, type) else type(thing)
     return vars(kind).get("_still_of", kind)
 
 
 def package_version(kind):
-    """Return the version of the package that a class is from, or nothing."""
+    """Return the version of the package that a class is from.
+
+    Parameters
+    ----------
+    kind : type
+
+    Returns
+    -------
+    str
+        Empty where it has none.
+    """
     return str(getattr(sys.modules.get(_module_of(kind).partition(".")[0]), "__version__", ""))
 
 
@@ -466,7 +485,16 @@ def _module_of(thing):
 
 
 def is_of_keras(value):
-    """Tell whether an object's class derives from one of Keras's."""
+    """Tell whether an object's class derives from one of Keras's.
+
+    Parameters
+    ----------
+    value : object
+
+    Returns
+    -------
+    bool
+    """
     return any(_module_of(base).partition(".")[0] == "keras" for base in type(value).__mro__)
 
 
@@ -498,7 +526,17 @@ def is_library(module):
 
 
 def qualified_name(thing):
-    """Return a function's or class's module and name, such as ``"tl_helpers.datasets.emoji.load_emoji"``."""
+    """Return a function's or class's module and name.
+
+    Parameters
+    ----------
+    thing : object
+
+    Returns
+    -------
+    str
+        Such as ``"tl_helpers.datasets.emoji.load_emoji"``.
+    """
     return f"{_module_of(thing)}.{getattr(thing, '__qualname__', type(thing).__qualname__)}"
 
 

@@ -97,7 +97,22 @@ def _run_arms(study, function, arms, seeds, **settings):
 
 
 def tuning_run(*, arm, budget, seed, experiment):
-    """Run one arm on the validation split at the rate that follows its name."""
+    """Run one arm on the validation split at the rate that follows its name.
+
+    Parameters
+    ----------
+    arm : str
+        With the rate, such as ``"scratch @ 0.001"``.
+    budget, seed
+        See :class:`tl_helpers.studies.study.Study`.
+    experiment : callable
+        The study's function.
+
+    Returns
+    -------
+    dict
+        What the function returns.
+    """
     arm, rate = arm.rsplit(" @ ", 1)
     return experiment(arm, budget, seed, rate=float(rate), split="validation")
 
@@ -133,5 +148,20 @@ def measure(study, rates, *, path, n_jobs):
 
 
 def measured_run(*, arm, budget, seed, experiment, rates):
-    """Run one arm on the test split at its tuned rate."""
+    """Run one arm on the test split at its tuned rate.
+
+    Parameters
+    ----------
+    arm, budget, seed
+        See :class:`tl_helpers.studies.study.Study`.
+    experiment : callable
+        The study's function.
+    rates : dict of str to float
+        ``"arm/budget"`` → rate, see :func:`tune`.
+
+    Returns
+    -------
+    dict
+        What the function returns.
+    """
     return experiment(arm, budget, seed, rate=rates.get(f"{arm}/{budget}"), split="test")

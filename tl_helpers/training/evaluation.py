@@ -16,6 +16,20 @@ if TYPE_CHECKING:
 
 
 def share_right(output, y):
+    """Share of examples whose largest output is that of their class.
+
+    Parameters
+    ----------
+    output : numpy.ndarray
+        Logits or probabilities, ``(n, n_classes)``.
+    y : numpy.ndarray
+        Class indices, ``(n,)``.
+
+    Returns
+    -------
+    float
+        0…1.
+    """
     return float((output.argmax(axis=-1) == y).mean())
 
 

@@ -196,6 +196,7 @@ class SceneLoss(keras.losses.Loss):
     Parameters
     ----------
     weights : dict of str to float, or "uncertainty"
+    name : str
     """
 
     def __init__(self, weights, name="scene_loss", **kwargs):
