@@ -31,50 +31,42 @@ import keras
 import numpy as np
 
 from tests import conditions
-
-# ---- all that is taken from the kit
-from tl_helpers.adaptation import coral, coral_loss, fit_coral, fit_dann, reversal_schedule, standardise
-from tl_helpers.datasets import (
-    keep_classes,
-    load_emoji,
-    load_photos,
-    load_street,
-    load_street_scenes,
-    sample_budget,
-    with_wrong_labels,
-)
-from tl_helpers.experiments import confidence_interval, paired_difference, transfer_verdict
-from tl_helpers.feature_maps import stage_features
-from tl_helpers.features import extract_features, probe
+from tl_helpers.datasets.dataset import keep_classes, sample_budget, with_wrong_labels
+from tl_helpers.datasets.emoji import load_emoji
+from tl_helpers.datasets.photos import load_photos
+from tl_helpers.datasets.street import load_street, load_street_scenes
+from tl_helpers.experiments.intervals import confidence_interval, paired_difference
+from tl_helpers.experiments.label_shift import adjust_to_prior, estimate_prior
+from tl_helpers.experiments.similarity import cka, domain_distance
+from tl_helpers.experiments.verdict import transfer_verdict
 from tl_helpers.files import atomic_path
-from tl_helpers.freezing import trainable_report
-from tl_helpers.label_shift import adjust_to_prior, estimate_prior
-from tl_helpers.models import (
-    adapt_input,
-    add_box_head,
-    add_class_head,
-    add_mask_head,
-    body_of,
-    load_backbone,
-    load_imagenet_classifier,
-    load_source_model,
-    rescale_activations,
-    small_cnn,
-    small_cnn_body,
-    top_predictions,
+from tl_helpers.grid.environment import environment
+from tl_helpers.grid.stored import load_study, study_provenance
+from tl_helpers.grid.workers import WORKER_ENVIRONMENT, tidy
+from tl_helpers.models.backbones import load_backbone, load_imagenet_classifier, top_predictions
+from tl_helpers.models.feature_maps import stage_features
+from tl_helpers.models.features import extract_features, probe
+from tl_helpers.models.heads import add_box_head, add_class_head, add_mask_head
+from tl_helpers.models.small_network import adapt_input, body_of, rescale_activations, small_cnn, small_cnn_body
+from tl_helpers.models.source_models import load_source_model
+from tl_helpers.routes.pairs import source_and_target
+from tl_helpers.routes.taxonomy import ROUTES
+from tl_helpers.studies.catalogue import ROUTE_STUDIES, STUDIES
+from tl_helpers.studies.route_results import route_gains, route_verdict, run_route
+from tl_helpers.studies.tuning import measured_run, tuning_run
+from tl_helpers.training.adaptation import coral, coral_loss, fit_coral, fit_dann, reversal_schedule, standardise
+from tl_helpers.training.evaluation import accuracy, mean_recall
+from tl_helpers.training.fit import STRATEGIES, fit_transfer
+from tl_helpers.training.freezing import trainable_report
+from tl_helpers.training.learning_rate import lr_find, tune_learning_rate
+from tl_helpers.training.multitask import (
+    add_scene_heads,
+    fit_pcgrad,
+    forgetting,
+    measure_scenes,
+    scene_loss,
+    scene_targets,
 )
-from tl_helpers.multitask import add_scene_heads, fit_pcgrad, forgetting, measure_scenes, scene_loss, scene_targets
-from tl_helpers.provenance import environment, load_study, study_provenance
-from tl_helpers.rates import lr_find, tune_learning_rate
-from tl_helpers.route_pairs import source_and_target
-from tl_helpers.routes import ROUTES, route_gains, route_verdict, run_route
-from tl_helpers.similarity import cka, domain_distance
-from tl_helpers.studies import ROUTE_STUDIES, STUDIES
-from tl_helpers.training import STRATEGIES, accuracy, fit_transfer, mean_recall
-from tl_helpers.tuning import measured_run, tuning_run
-from tl_helpers.workers import WORKER_ENVIRONMENT, tidy
-
-# ---- that is all
 
 TOLERANCE = 1e-5
 SHOWN = 40  # differences of one slice that are printed
