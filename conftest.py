@@ -8,6 +8,8 @@ import pytest
 
 from tests import conditions
 
+pytest_plugins = ("tests.memory", "tests.speed")
+
 FOLDER = pytest.StashKey[tempfile.TemporaryDirectory]()
 
 

@@ -1,7 +1,7 @@
 """Set the kit up and run it. Needs nothing but Python 3.11, 3.12 or 3.13.
 
     python run.py lab        make the environment, open JupyterLab on the first notebook
-    python run.py test       make the environment, run every test (further words go to pytest)
+    python run.py test       make the environment, run every test (--quick: the fast ones; further words go to pytest)
 
     python run.py bench      measure speed against the usual way (further words choose what; --json FILE keeps it)
     python run.py results    make the stored results anew (further words choose which)
@@ -105,7 +105,8 @@ PROGRAMS = {
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
     ],
-    "test": ["-m", "pytest"],
+    # On all cores (`tests/speed.py`). A file's tests share what they have made: they stay in one process.
+    "test": ["-m", "pytest", "--numprocesses=auto", "--dist=loadfile", "--no-loadscope-reorder", "--durations=10"],
     "bench": ["-m", "tests.benchmarks.bench"],
     "results": ["-m", "tl_helpers", "results"],
     "notebooks": ["-m", "tests.notebooks.save"],

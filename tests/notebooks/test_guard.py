@@ -41,7 +41,8 @@ with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(
 @pytest.fixture
 def run(tmp_path):
     """Return a function that runs a notebook of the given (source, printed) cells as `run.py test` would."""
-    for name in ("conftest.py", "pyproject.toml", "tests/__init__.py", "tests/conditions.py"):
+    own = ("__init__.py", "conditions.py", "memory.py", "speed.py")
+    for name in ("conftest.py", "pyproject.toml", *(f"tests/{name}" for name in own)):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     shutil.copytree(ROOT / "tests" / "guard", tmp_path / "tests" / "guard")

@@ -1,7 +1,16 @@
-"""Unit tests open no sockets at all, and show their figures nowhere."""
+"""Unit tests open no sockets at all, show their figures nowhere, and leave no memory to the next file."""
 
 import pytest
 import pytest_socket
+
+from tests import memory
+
+
+@pytest.fixture(autouse=True, scope="module")
+def memory_given_back():
+    """Forget what a file's tests have left behind: a process that kept all of it would grow without end."""
+    yield
+    memory.release("tl_helpers", "tests")
 
 
 @pytest.fixture(autouse=True)

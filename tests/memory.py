@@ -1,0 +1,64 @@
+"""How much memory do the tests take, and how is it given back? A plugin of pytest: `conftest.py` names it."""
+
+import ctypes
+import functools
+import gc
+import sys
+
+import pytest
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
+UNIT = 1 if sys.platform == "darwin" else 1024  # what `ru_maxrss` counts in: bytes there, KiB elsewhere
+PEAKS = pytest.StashKey[dict]()
+
+
+def peak():
+    """Return the most GiB at once of this process and of the largest that it has started, or None if nobody knows."""
+    if resource is None:
+        return None
+    owners = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return tuple(resource.getrusage(owner).ru_maxrss * UNIT / 2**30 for owner in owners)
+
+
+def release(*packages):
+    """Forget what is kept for later: layers' names and graphs, and what cached functions of these packages remember."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in packages:
+            for value in list(vars(module).values()):
+                if isinstance(value, functools._lru_cache_wrapper):
+                    value.cache_clear()
+    if "keras" in sys.modules:
+        sys.modules["keras"].backend.clear_session()
+    gc.collect()
+    if sys.platform == "linux":
+        # What is freed stays with the process until glibc is told to hand it back. (Other C libraries do it unasked.)
+        getattr(ctypes.CDLL(None), "malloc_trim", lambda pad: 0)(0)
+
+
+def pytest_sessionfinish(session):
+    """Let a process of pytest-xdist tell its parent."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["peak"] = peak()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Keep what a process of pytest-xdist has told; nothing from one that crashed."""
+    node.config.stash.setdefault(PEAKS, {})[node.gateway.id] = getattr(node, "workeroutput", {}).get("peak")
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Say how much memory each process has taken."""
+    peaks = config.stash.get(PEAKS, {}) or {"the tests": peak()}
+    told = [
+        f"{name} {known[0]:.1f} GiB" + (f" (a child of it {known[1]:.1f})" if known[1] else "")
+        for name, known in sorted(peaks.items())
+        if known
+    ]
+    if told:
+        terminalreporter.section("most memory at once")
+        terminalreporter.line(", ".join(told))
