@@ -21,11 +21,14 @@ FILES = [
 ]
 
 
+@pytest.mark.slow(seconds=400)
 @pytest.mark.skipif(os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0", reason="this is the run without oneDNN")
 def test_the_same_tests_pass_without_onednn():
     files = [str(Path(__file__).with_name(name)) for name in FILES]
-    # Not the chains drawn at random: each kind of layer is asked by itself as well.
-    words = ["-q", "-p", "no:cacheprovider", "-n", "2", "--dist", "worksteal", "-k", "not any_chain", *files]
+    # Not the chains drawn at random: each kind of layer is asked by itself as well. Other files run beside it already
+    # where there are several processes: then one is enough, which imports TensorFlow once.
+    processes = "0" if "PYTEST_XDIST_WORKER" in os.environ else "auto"
+    words = ["-q", "-p", "no:cacheprovider", "-n", processes, "--dist", "worksteal", "-k", "not any_chain", *files]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *words],
         cwd=ROOT,
