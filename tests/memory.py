@@ -25,7 +25,7 @@ def peak():
 
 
 def empty_lost_graphs():
-    """Empty the graphs that TensorFlow keeps though the functions they were traced for are gone: 5 MB per training."""
+    """Empty the graphs that TensorFlow keeps though their functions are gone: some MB per training."""
     if "tensorflow" not in sys.modules:
         return
     from tensorflow.python.eager.polymorphic_function.concrete_function import ConcreteFunction
