@@ -1,5 +1,7 @@
 """Unit tests open no sockets at all, show their figures nowhere, and leave no memory to the next file."""
 
+import signal
+
 import pytest
 import pytest_socket
 
@@ -36,3 +38,11 @@ def network_attempts(tmp_path, monkeypatch):
     path.touch()
     monkeypatch.setenv("TL_HELPERS_NETWORK_LOG", str(path))
     return path
+
+
+@pytest.fixture
+def ctrl_c():
+    """Press Ctrl-C where it is heard as in a notebook, whatever the tests were started with."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda: signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)

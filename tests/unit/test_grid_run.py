@@ -6,35 +6,29 @@ import random
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
 
+from tests.unit.grids import (
+    AXES,
+    NOTEBOOK,
+    Inline,
+    allow,
+    finished_runs,
+    is_running,
+    notebook,
+    posix,
+    study,
+    wait_until,
+)
 from tl_helpers import files
-from tl_helpers.grid import clients, log as run_log, one_run as runs, run as grid, workers
+from tl_helpers.grid import clients, log as run_log, one_run as runs
 from tl_helpers.grid.run import GridError, run_grid
-
-posix = pytest.mark.skipif(os.name != "posix", reason="needs signals")
-
-
-class Inline:
-    """A client that runs what it is given at once: for tests of everything but the worker processes."""
-
-    def __init__(self):
-        self.runs = []
-
-    def submit(self, function, payload, *task):
-        self.runs.append(task)
-        future = Future()
-        future.set_result(function(payload, *task))
-        return future
 
 
 @pytest.fixture
@@ -45,21 +39,6 @@ def client():
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "log.jsonl"
-
-
-def study(arm, budget, seed, gain=3):
-    return {"score": budget + gain * (arm == "transfer") + seed / 7, "updates": np.int64(10), "rate": np.float32(0.1)}
-
-
-AXES = (["scratch", "transfer"], [5, 10], [0, 1])
-
-
-def without_times(frame):
-    return frame.drop(columns=["run_seconds", "run_cpu_seconds"])
-
-
-def assert_same_runs(a, b):
-    pd.testing.assert_frame_equal(without_times(a), without_times(b))
 
 
 # ---------------------------------------------------------------- what comes back
@@ -96,16 +75,6 @@ def test_fixed_arguments_reach_the_function(client):
     assert run_grid(study, ["transfer"], [5], [0], path=None, client=client, gain=100)["score"].tolist() == [105]
 
 
-def test_not_a_number_survives_the_log(client, path):
-    def diverges(arm, budget, seed):
-        return {"score": [np.nan, np.inf][seed]}
-
-    for _ in range(2):
-        scores = run_grid(diverges, ["a"], [1], [0, 1], path=path, client=client)["score"]
-        assert np.isnan(scores[0]) and scores[1] == np.inf
-    assert len(client.runs) == 2
-
-
 def test_keys_of_different_types_are_different_runs(client, path):
     def kind(arm, budget, seed):
         return {"kind": type(arm).__name__ + type(budget).__name__}
@@ -136,30 +105,6 @@ def test_what_is_no_grid_is_refused(axes, message):
 def test_jobs_are_counted(n_jobs):
     with pytest.raises(ValueError, match="n_jobs"):
         run_grid(study, *AXES, path=None, n_jobs=n_jobs)
-
-
-@pytest.mark.parametrize(
-    ("result", "message"),
-    [
-        (0.5, "must return a dictionary"),
-        ([], "must return a dictionary"),
-        ({"score": [1, 2]}, "'score': list is no plain value"),
-        ({"score": np.zeros(2)}, "'score'"),
-        ({"seed": 1}, "'seed', a name that run_grid uses"),
-        ({1: 1}, "1, a name"),
-    ],
-)
-def test_what_is_no_result_is_refused_with_the_run_that_gave_it(result, message):
-    def odd(arm, budget, seed):
-        return result
-
-    with pytest.raises(GridError, match=rf"arm 'a', budget 1, seed 0: .*{message}"):
-        run_grid(odd, ["a"], [1], [0], path=None, client=Inline())
-
-
-def test_what_cannot_be_sent_is_refused_before_anything_runs(tmp_path):
-    with open(tmp_path / "open", "w") as handle, pytest.raises(TypeError, match="handle"):
-        run_grid(study, *AXES, path=None, handle=handle)
 
 
 # ---------------------------------------------------------------- continuing
@@ -263,298 +208,7 @@ def test_rows_made_from_other_data_are_not_used(client, path, small_data):
     assert len(client.runs) == 2
 
 
-@pytest.fixture
-def no_fsync(monkeypatch):
-    """Tests of what the log holds need not wait for the disk."""
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
-
-
-def cut_log(path, client, keep):
-    """Write a whole log, cut it to `keep` bytes, and return how many finished runs that leaves, and the whole frame."""
-    whole = run_grid(study, *AXES, path=path, client=client)
-    content = path.read_bytes()
-    runs = {line for line in content.splitlines() if b'"rows"' in line}
-    path.write_bytes(content[:keep])
-    return sum(line in runs for line in content[:keep].splitlines()), whole
-
-
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(where=st.floats(0, 1))
-def test_a_log_torn_anywhere_loses_the_torn_line_only(tmp_path, no_fsync, where):
-    path = tmp_path / "torn.jsonl"
-    path.unlink(missing_ok=True)
-    run_grid(study, *AXES, path=path, client=Inline())
-    client = Inline()
-    left, whole = cut_log(path, client, int(where * path.stat().st_size))
-    assert not client.runs
-    assert_same_runs(run_grid(study, *AXES, path=path, client=client), whole)
-    assert len(client.runs) == 8 - left
-    assert_same_runs(run_grid(study, *AXES, path=path, client=Inline()), whole)
-    assert all(json.loads(line) for line in path.read_text().splitlines())
-
-
-@pytest.mark.parametrize("tail", [b"\0" * 100, b"\xff\xfe\n", b'{"spec":\n[1]\n', b'{"spec": "x"'])
-def test_a_broken_end_is_dropped(client, path, tail):
-    whole = run_grid(study, *AXES, path=path, client=client)
-    with open(path, "ab") as log:
-        log.write(tail)
-    assert_same_runs(run_grid(study, *AXES, path=path, client=client), whole)
-    assert len(client.runs) == 8
-    assert path.read_bytes().endswith(b"}\n") and tail not in path.read_bytes()
-
-
-def test_a_damaged_line_in_the_middle_is_named(client, path):
-    run_grid(study, *AXES, path=path, client=client)
-    lines = path.read_bytes().splitlines(keepends=True)
-    lines[4] = lines[4].replace(b":", b";", 1)
-    path.write_bytes(b"".join(lines))
-    with pytest.raises(ValueError, match=r"line 5 is damaged.*Delete that line"):
-        run_grid(study, *AXES, path=path, client=client)
-    path.write_bytes(b"".join(lines[:4] + lines[5:]))
-    assert len(run_grid(study, *AXES, path=path, client=client)) == 8
-    assert len(client.runs) == 9
-
-
-@pytest.mark.parametrize("content", ["arm,score\na,1\n", "{}\n", "precious", '{"tl_helpers":"other"}\n'])
-def test_a_file_of_another_kind_is_not_touched(path, content):
-    path.write_text(content)
-    with pytest.raises(ValueError, match="is not a log of run_grid"):
-        run_grid(study, *AXES, path=path, client=Inline())
-    assert path.read_text() == content
-
-
-# ---------------------------------------------------------------- where it cannot be written
-
-
-def test_a_second_writer_is_refused(path):
-    program = f"""
-        from tl_helpers.grid.run import run_grid
-        def study(arm, budget, seed):
-            return {{"score": 1}}
-        run_grid(study, ["a"], [1], [0], path={str(path)!r})
-    """
-    with open(path, "a+b", buffering=0) as held:
-        run_log._lock(held, path)
-        second = run_program(program)
-    assert second.returncode == 1
-    assert "BlockingIOError" in second.stderr and "Another process is writing this log" in second.stderr
-    assert str(path) in second.stderr and path.read_bytes() == b""
-    assert run_program(program).returncode == 0
-
-
-def test_a_grid_holds_its_log_until_it_is_done(path):
-    class Meddling(Inline):
-        def submit(self, *call):
-            with pytest.raises(BlockingIOError, match="Another process is writing"):
-                run_grid(study, *AXES, path=path, client=Inline())
-            return super().submit(*call)
-
-    assert len(run_grid(study, *AXES, path=path, client=Meddling())) == 8
-    assert len(run_grid(study, *AXES, path=path, client=Inline())) == 8
-
-
-def test_an_unwritable_place_is_refused_before_anything_runs(tmp_path, client):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="cannot be written"):
-        run_grid(study, *AXES, path=tmp_path / "file" / "log.jsonl", client=client)
-    with pytest.raises(OSError, match="cannot be written"):
-        run_grid(study, *AXES, path=tmp_path, client=client)
-    assert not client.runs
-
-
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder_is_refused_before_anything_runs(tmp_path, client):
-    tmp_path.chmod(0o500)
-    with pytest.raises(PermissionError, match="Choose a path in a folder of your own"):
-        run_grid(study, *AXES, path=tmp_path / "log.jsonl", client=client)
-    assert not client.runs
-
-
-@posix
-def test_a_full_disk_keeps_what_was_finished(path):
-    program = f"""
-        import resource
-        from concurrent.futures import ThreadPoolExecutor
-        from tl_helpers.grid.run import run_grid
-        def study(arm, budget, seed):
-            return {{"score": seed}}
-        resource.setrlimit(resource.RLIMIT_FSIZE, (MOST, resource.RLIM_INFINITY))
-        with ThreadPoolExecutor(1) as pool:
-            print(len(run_grid(study, ["a"], [1], range(20), path={str(path)!r}, client=pool)))
-    """
-    full = run_program(program.replace("MOST", "2000"))
-    assert full.returncode == 1 and "could not be written" in full.stderr and "make room" in full.stderr
-    content = path.read_bytes()
-    assert 1000 < len(content) <= 2000 and content.endswith(b"\n")
-    finished = content.count(b'"rows"')
-    assert 0 < finished < 20
-    assert run_program(program.replace("MOST", "10**6")).stdout.strip() == "20"
-    assert path.read_bytes().startswith(content)
-    assert path.read_bytes().count(b'"rows"') == 20
-
-
-# ---------------------------------------------------------------- worker processes
-
-
-def run_program(program, **options):
-    """Run a program as ``python -c`` does, like a notebook without the files of this test."""
-    command = [sys.executable, "-c", textwrap.dedent(program)]
-    environment = {**os.environ, "TQDM_DISABLE": "1"}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900, **options)
-
-
-def test_every_run_is_in_a_worker_with_one_thread_each():
-    def where(arm, budget, seed):
-        import os
-
-        names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        return {"pid": os.getpid(), "parent": os.getppid(), "threads": " ".join(os.environ[name] for name in names)}
-
-    one = run_grid(where, ["a"], [1], range(3), path=None)
-    two = run_grid(where, ["a"], [1], range(6), path=None, n_jobs=2)
-    for frame, count in ((one, 1), (two, 2)):
-        assert frame["pid"].nunique() == count and os.getpid() not in set(frame["pid"])
-        assert set(frame["parent"]) == {os.getpid()} and set(frame["threads"]) == {"1 1 1 1"}
-        for pid in frame["pid"]:
-            with pytest.raises(ProcessLookupError):
-                os.kill(pid, 0)
-
-
-EDITED = r"""
-import sys
-sys.path.insert(0, {folder!r})
-import helper
-from tl_helpers.grid.run import GridError, run_grid
-
-def study(arm, budget, seed):
-    return {{"score": helper.gain(seed)}}
-
-def scores():
-    return run_grid(study, ["a"], [1], [0, 1], path={log!r})["score"].tolist()
-
-print(scores())
-with open(helper.__file__, "a") as text:
-    text.write("\n\ndef gain(seed):\n    return 70 + seed\n")
-try:
-    print(run_grid(study, ["a"], [1], [0, 1, 2], path={log!r})["score"].tolist())
-except GridError as error:
-    print(error.finished["score"].tolist(), error)
-import importlib
-importlib.reload(helper)
-print(scores())
-"""
-
-
-def test_objects_with_slots_of_a_notebook_are_no_other_code():
-    space = {"__name__": "__main__"}
-    source = """
-        import dataclasses
-
-        @dataclasses.dataclass(slots=True)
-        class Settings:
-            rate: float = 0.5
-
-        SETTINGS = Settings()
-
-        def study(arm, budget, seed):
-            return {"score": SETTINGS.rate}
-    """
-    exec(textwrap.dedent(source), space)
-    assert run_grid(space["study"], ["a"], [1], [0], path=None)["score"].tolist() == [0.5]
-
-
-def test_a_module_edited_since_its_import_gives_no_row_under_the_old_name(path, tmp_path):
-    (tmp_path / "helper.py").write_text("def gain(seed):\n    return seed\n")
-    done = run_program(EDITED.format(folder=str(tmp_path), log=str(path)))
-    before, refused, *_, after = done.stdout.splitlines()
-    assert before == "[0, 1]" and refused.startswith("[0, 1] 1 of 3 runs of "), done.stderr
-    assert "edited after it was imported here" in done.stdout and "importlib.reload" in done.stdout
-    assert after == "[70, 71]"
-
-
-REMEMBERING = r"""
-import sys
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from multiprocessing import get_context
-sys.path.insert(0, {folder!r})
-import remembering
-from tl_helpers.grid.run import GridError, run_grid
-
-with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-    for function in (remembering.study, partial(remembering.study)):
-        print(run_grid(function, ["a"], [1], [0, 1], path=None, client=pool)["score"].tolist())
-remembering.study("a", 1, 0)
-print(run_grid(remembering.study, ["a"], [1], [0, 1], path=None)["score"].tolist())
-remembering.RATE = 5
-try:
-    run_grid(remembering.study, ["a"], [1], [0, 1], path=None)
-except GridError as error:
-    print(error)
-"""
-
-
-def test_what_a_call_has_filled_is_told_and_what_was_set_is_refused(tmp_path):
-    source = (
-        "MEMO, MODEL, RATE = {}, None, 1\n\ndef study(arm, budget, seed):\n    global MODEL\n    MODEL = MODEL or [1]\n"
-    )
-    source += "    return {'score': RATE * MEMO.setdefault(seed, seed + MODEL[0])}\n"
-    (tmp_path / "remembering.py").write_text(source)
-    done = run_program(REMEMBERING.format(folder=str(tmp_path)))
-    assert done.stdout.startswith("[1, 2]\n[1, 2]\n[1, 2]\n2 of 2 runs of "), done.stderr
-    assert "such as module.RATE = 0.5" in done.stdout
-    assert done.stderr.count("UserWarning: A variable of a module that the function uses") == 1
-
-
-def test_crashes_and_errors_name_their_run_and_spare_the_others(path, monkeypatch):
-    monkeypatch.setattr(grid, "HOPELESS", 99)  # the worker with the runs that succeed may be the slower one
-
-    def accident(arm, budget, seed, broken):
-        import os
-
-        class Own(Exception):
-            def __init__(self, first, second):
-                super().__init__(f"{first} {second}")
-                self.lock = open(os.devnull)  # which makes it impossible to pickle
-
-        if broken:
-            if arm == "exit":
-                os._exit(7)
-            if arm == "kill":
-                os.kill(os.getpid(), 9)
-            if arm == "leave":
-                raise SystemExit("bye")
-            if arm == "divide":
-                return {"score": 1 / 0}
-            if arm == "own":
-                raise Own("not", "sendable")
-        return {"score": budget}
-
-    arms = ["fine", "exit", "kill", "leave", "divide", "own"]
-    with pytest.raises(GridError) as caught:
-        run_grid(accident, arms, [1, 2], [0], path=path, n_jobs=2, broken=True)
-    error = caught.value
-    messages = {failure.arm: failure.message for failure in error.failures}
-    assert len(error.failures) == 10 and set(messages) == set(arms[1:])
-    assert "exit code 7" in messages["exit"]
-    assert "SIGKILL" in messages["kill"] or os.name != "posix"
-    assert messages["leave"] == "SystemExit: bye"
-    assert messages["divide"] == "ZeroDivisionError: division by zero"
-    assert messages["own"] == "Own: not sendable"
-    assert "10 of 12 runs" in str(error) and "arm 'exit', budget 1, seed 0" in str(error) and str(path) in str(error)
-    assert error.finished["arm"].tolist() == ["fine", "fine"]
-    assert error.__cause__ is not None
-    assert path.read_text().count('"rows"') == 2
-
-
-def test_the_cause_is_the_runs_own_exception_with_its_traceback():
-    def fails(arm, budget, seed):
-        raise KeyError("the culprit")
-
-    with pytest.raises(GridError) as caught:
-        run_grid(fails, ["a"], [1], [0], path=None)
-    assert isinstance(caught.value.__cause__, KeyError)
-    assert 'raise KeyError("the culprit")' in "".join(caught.value.__cause__.__notes__)
+# ---------------------------------------------------------------- failures
 
 
 def test_after_a_failure_only_the_failed_runs_are_done_again(client, path):
@@ -588,21 +242,21 @@ def test_when_all_fail_the_rest_is_not_tried(client):
     assert len(client.runs) == 5
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's own account")
-def test_a_leak_is_bounded_by_a_new_worker(monkeypatch):
-    monkeypatch.setattr(workers, "WORKER_GROWTH", 60 * 2**20)
+def test_a_client_that_loses_a_run_is_told_apart(client):
+    class Losing(Inline):
+        def submit(self, function, payload, *task):
+            future = super().submit(function, payload, *task)
+            if task[2] == 1:
+                future = Future()
+                future.set_exception(ConnectionError("the worker is gone"))
+            return future
 
-    def leaks(arm, budget, seed):
-        import os
-        import sys
+    with pytest.raises(GridError, match="seed 1: ConnectionError: the worker is gone") as caught:
+        run_grid(study, ["a"], [1], [0, 1, 2], path=None, client=Losing())
+    assert caught.value.finished["seed"].tolist() == [0, 2]
 
-        sys.kept = [*getattr(sys, "kept", []), b"x" * 25 * 2**20]
-        with open("/proc/self/statm") as account:
-            return {"pid": os.getpid(), "mib": int(account.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20}
 
-    frame = run_grid(leaks, ["a"], [1], range(10), path=None)
-    assert frame["pid"].nunique() >= 3
-    assert frame["mib"].max() < frame["mib"][0] + 60 + 2 * 25 + 10
+# ---------------------------------------------------------------- how many at once
 
 
 class Counting(Inline):
@@ -649,57 +303,7 @@ def test_a_client_gets_all_with_every_run_because_what_was_scattered_is_lost_wit
     assert frame["score"].tolist() == [1000.0] * 3
 
 
-def test_a_client_that_loses_a_run_is_told_apart(client):
-    class Losing(Inline):
-        def submit(self, function, payload, *task):
-            future = super().submit(function, payload, *task)
-            if task[2] == 1:
-                future = Future()
-                future.set_exception(ConnectionError("the worker is gone"))
-            return future
-
-    with pytest.raises(GridError, match="seed 1: ConnectionError: the worker is gone") as caught:
-        run_grid(study, ["a"], [1], [0, 1, 2], path=None, client=Losing())
-    assert caught.value.finished["seed"].tolist() == [0, 2]
-
-
 # ---------------------------------------------------------------- notebooks, Ctrl-C and kills
-
-# A run begins only while the log holds fewer runs than the file `most` says, where there is one: so a test that is slow
-# to look finds no more of them finished than it allows.
-NOTEBOOK = """
-    import os, signal, sys, time
-    from tl_helpers.grid.run import run_grid
-
-    # Tests that run in the background have SIGINT ignored, and their children inherit that; a notebook hears it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    FACTOR = 2
-
-    def helper(x):
-        return FACTOR * x
-
-    def study(arm, budget, seed, pause=0):
-        with open(sys.argv[2], "a") as notes:
-            notes.write(f"{arm} {budget} {seed} {os.getpid()}\\n")
-        while os.path.exists(sys.argv[3]) and open(sys.argv[1]).read().count('"rows"') >= int(open(sys.argv[3]).read()):
-            time.sleep(0.005)
-        time.sleep(pause * (1 + (7 * seed + budget) % 5))
-        return {"score": helper(budget) + seed / 7 + (arm == "transfer")}
-
-    # No `if __name__ == "__main__":`, as in a notebook.
-    frame = run_grid(study, ["scratch", "transfer"], [5, 10], range(6), path=sys.argv[1], n_jobs=2, pause=PAUSE)
-    print(frame.drop(columns=["run_seconds", "run_cpu_seconds"]).to_csv(index=False))
-"""
-
-
-def notebook(tmp_path, program=NOTEBOOK, pause=0.0, start=subprocess.run, **options):
-    program = textwrap.dedent(program).replace("PAUSE", str(pause))
-    command = [sys.executable, "-c", program, *(str(tmp_path / name) for name in ("log.jsonl", "notes", "most"))]
-    environment = {**os.environ, "TQDM_DISABLE": "1"}
-    if start is subprocess.run:
-        options |= {"capture_output": True, "timeout": 900}
-    return start(command, text=True, env=environment, **options)
 
 
 def test_functions_of_a_notebook_work_and_are_known_again(tmp_path):
@@ -712,32 +316,6 @@ def test_functions_of_a_notebook_work_and_are_known_again(tmp_path):
     changed = notebook(tmp_path, NOTEBOOK.replace("FACTOR = 2", "FACTOR = 3"))
     assert changed.stdout.splitlines()[1].startswith("scratch,5,0,15.0,")
     assert len((tmp_path / "notes").read_text().splitlines()) == 48
-
-
-def finished_runs(tmp_path):
-    path = tmp_path / "log.jsonl"
-    return path.read_text().count('"rows"') if path.exists() else 0
-
-
-def allow(tmp_path, most):
-    """Let runs of the notebook begin only while fewer than `most` are finished."""
-    (tmp_path / "new").write_text(str(most))
-    (tmp_path / "new").replace(tmp_path / "most")
-
-
-def is_running(pid):
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
-
-
-def wait_until(condition, seconds=600):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.005)
 
 
 @posix
@@ -786,27 +364,6 @@ def test_ctrl_c_ends_it_at_once_with_a_sound_log(tmp_path):
     assert all(json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines())
 
 
-@posix
-def test_no_worker_hears_ctrl_c_while_it_starts_up():
-    ended = run_program("""
-        from tl_helpers.grid.run import run_grid
-        def study(arm, budget, seed):
-            import os, signal
-            return {"pid": os.getpid(), "blocked": signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])}
-        frame = run_grid(study, ["a"], [1], range(6), path=None, n_jobs=2)
-        print(frame["pid"].nunique(), frame["blocked"].all())
-    """)
-    assert ended.stdout.split() == ["2", "True"], ended.stderr
-
-
-@pytest.fixture
-def ctrl_c():
-    """Press Ctrl-C where it is heard as in a notebook, whatever the tests were started with."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield lambda: signal.raise_signal(signal.SIGINT)
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.parametrize("where", ["before the line", "after the line", "while receiving"])
 def test_what_has_arrived_is_kept_and_counted_before_ctrl_c_is_heard(where, path, client, ctrl_c, monkeypatch):
     append, wait = run_log.RunLog._append, clients.Client.wait
@@ -835,38 +392,3 @@ def test_what_has_arrived_is_kept_and_counted_before_ctrl_c_is_heard(where, path
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     run_grid(study, ["a"], [1], range(5), path=path, client=client)
     assert [seed for _, _, seed in client.runs] == [0, 1, 2, 3, 4]
-
-
-def test_a_second_ctrl_c_does_not_wait(ctrl_c):
-    done = []
-    with pytest.raises(KeyboardInterrupt), workers.interrupts_held():
-        ctrl_c()
-        done.append(1)
-        ctrl_c()
-        done.append(2)
-    assert done == [1]
-    with pytest.raises(KeyboardInterrupt):
-        ctrl_c()
-
-
-@posix
-def test_ctrl_c_while_workers_are_ended_leaves_none_and_no_second_traceback(ctrl_c, monkeypatch):
-    kill, killed = workers._Worker.kill, []
-
-    def pressing_kill(worker):
-        if not killed:
-            ctrl_c()
-        kill(worker)
-        killed.append(worker.process.pid)
-
-    def endless(arm, budget, seed):
-        import time
-
-        time.sleep(3600)
-
-    monkeypatch.setattr(workers._Worker, "kill", pressing_kill)
-    monkeypatch.setattr(workers.Workers, "wait", lambda self, seconds: ctrl_c() or [])
-    with pytest.raises(KeyboardInterrupt) as caught:
-        run_grid(endless, ["a"], [1], range(2), path=None, n_jobs=2)
-    assert caught.value.__context__ is None
-    assert len(set(killed)) == 2 and not any(is_running(pid) for pid in killed)

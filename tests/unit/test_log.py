@@ -10,31 +10,16 @@ import sys
 import tempfile
 import textwrap
 import warnings
-from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
 
+from tests.unit.grids import AXES, Inline, posix, run_program, without_times
 from tl_helpers.grid import log as run_log
 from tl_helpers.grid.run import GridError, run_grid
-
-AXES = (["scratch", "transfer"], [5, 10], [0, 1])
-
-
-class Inline:
-    """A client that runs what it is given at once, and calls `before` with the number of each run."""
-
-    def __init__(self, before=lambda number: None):
-        self.runs, self.before = [], before
-
-    def submit(self, function, payload, *task):
-        self.before(len(self.runs))
-        self.runs.append(task)
-        future = Future()
-        future.set_result(function(payload, *task))
-        return future
 
 
 def study(arm, budget, seed):
@@ -53,13 +38,14 @@ def path(tmp_path):
 
 
 @pytest.fixture
+def client():
+    return Inline()
+
+
+@pytest.fixture
 def whole(path):
     """The frame of a finished log at `path`."""
     return without_times(run_grid(study, *AXES, path=path, client=Inline()))
-
-
-def without_times(frame):
-    return frame.drop(columns=["run_seconds", "run_cpu_seconds"])
 
 
 def again(path, client=None):
@@ -78,6 +64,64 @@ def as_format_1(content):
 
 
 # ---------------------------------------------------------------- damage
+
+
+def assert_same_runs(a, b):
+    pd.testing.assert_frame_equal(without_times(a), without_times(b))
+
+
+def cut_log(path, client, keep):
+    """Write a whole log, cut it to `keep` bytes, and return how many finished runs that leaves, and the whole frame."""
+    whole = run_grid(study, *AXES, path=path, client=client)
+    content = path.read_bytes()
+    runs = {line for line in content.splitlines() if b'"rows"' in line}
+    path.write_bytes(content[:keep])
+    return sum(line in runs for line in content[:keep].splitlines()), whole
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(where=st.floats(0, 1))
+def test_a_log_torn_anywhere_loses_the_torn_line_only(tmp_path, where):
+    path = tmp_path / "torn.jsonl"
+    path.unlink(missing_ok=True)
+    run_grid(study, *AXES, path=path, client=Inline())
+    client = Inline()
+    left, whole = cut_log(path, client, int(where * path.stat().st_size))
+    assert not client.runs
+    assert_same_runs(run_grid(study, *AXES, path=path, client=client), whole)
+    assert len(client.runs) == 8 - left
+    assert_same_runs(run_grid(study, *AXES, path=path, client=Inline()), whole)
+    assert all(json.loads(line) for line in path.read_text().splitlines())
+
+
+@pytest.mark.parametrize("tail", [b"\0" * 100, b"\xff\xfe\n", b'{"spec":\n[1]\n', b'{"spec": "x"'])
+def test_a_broken_end_is_dropped(client, path, tail):
+    whole = run_grid(study, *AXES, path=path, client=client)
+    with open(path, "ab") as log:
+        log.write(tail)
+    assert_same_runs(run_grid(study, *AXES, path=path, client=client), whole)
+    assert len(client.runs) == 8
+    assert path.read_bytes().endswith(b"}\n") and tail not in path.read_bytes()
+
+
+def test_a_damaged_line_in_the_middle_is_named(client, path):
+    run_grid(study, *AXES, path=path, client=client)
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[4] = lines[4].replace(b":", b";", 1)
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(ValueError, match=r"line 5 is damaged.*Delete that line"):
+        run_grid(study, *AXES, path=path, client=client)
+    path.write_bytes(b"".join(lines[:4] + lines[5:]))
+    assert len(run_grid(study, *AXES, path=path, client=client)) == 8
+    assert len(client.runs) == 9
+
+
+@pytest.mark.parametrize("content", ["arm,score\na,1\n", "{}\n", "precious", '{"tl_helpers":"other"}\n'])
+def test_a_file_of_another_kind_is_not_touched(path, content):
+    path.write_text(content)
+    with pytest.raises(ValueError, match="is not a log of run_grid"):
+        run_grid(study, *AXES, path=path, client=Inline())
+    assert path.read_text() == content
 
 
 @pytest.mark.slow(seconds=6)
@@ -355,7 +399,77 @@ def test_failed_runs_are_named_although_the_log_is_lost(path):
     assert len(caught.value.failures) == 4 and len(caught.value.finished) == 4
 
 
-# ---------------------------------------------------------------- logs that cannot be written
+# ---------------------------------------------------------------- a second writer, and places that cannot be written
+
+
+def test_a_second_writer_is_refused(path):
+    program = f"""
+        from tl_helpers.grid.run import run_grid
+        def study(arm, budget, seed):
+            return {{"score": 1}}
+        run_grid(study, ["a"], [1], [0], path={str(path)!r})
+    """
+    with open(path, "a+b", buffering=0) as held:
+        run_log._lock(held, path)
+        second = run_program(program)
+    assert second.returncode == 1
+    assert "BlockingIOError" in second.stderr and "Another process is writing this log" in second.stderr
+    assert str(path) in second.stderr and path.read_bytes() == b""
+    assert run_program(program).returncode == 0
+
+
+def test_a_grid_holds_its_log_until_it_is_done(path):
+    class Meddling(Inline):
+        def submit(self, *call):
+            with pytest.raises(BlockingIOError, match="Another process is writing"):
+                run_grid(study, *AXES, path=path, client=Inline())
+            return super().submit(*call)
+
+    assert len(run_grid(study, *AXES, path=path, client=Meddling())) == 8
+    assert len(run_grid(study, *AXES, path=path, client=Inline())) == 8
+
+
+def test_an_unwritable_place_is_refused_before_anything_runs(tmp_path, client):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="cannot be written"):
+        run_grid(study, *AXES, path=tmp_path / "file" / "log.jsonl", client=client)
+    with pytest.raises(OSError, match="cannot be written"):
+        run_grid(study, *AXES, path=tmp_path, client=client)
+    assert not client.runs
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_refused_before_anything_runs(tmp_path, client):
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError, match="Choose a path in a folder of your own"):
+        run_grid(study, *AXES, path=tmp_path / "log.jsonl", client=client)
+    assert not client.runs
+
+
+@posix
+def test_a_full_disk_keeps_what_was_finished(path):
+    program = f"""
+        import resource
+        from concurrent.futures import ThreadPoolExecutor
+        from tl_helpers.grid.run import run_grid
+        def study(arm, budget, seed):
+            return {{"score": seed}}
+        resource.setrlimit(resource.RLIMIT_FSIZE, (MOST, resource.RLIM_INFINITY))
+        with ThreadPoolExecutor(1) as pool:
+            print(len(run_grid(study, ["a"], [1], range(20), path={str(path)!r}, client=pool)))
+    """
+    full = run_program(program.replace("MOST", "2000"))
+    assert full.returncode == 1 and "could not be written" in full.stderr and "make room" in full.stderr
+    content = path.read_bytes()
+    assert 1000 < len(content) <= 2000 and content.endswith(b"\n")
+    finished = content.count(b'"rows"')
+    assert 0 < finished < 20
+    assert run_program(program.replace("MOST", "10**6")).stdout.strip() == "20"
+    assert path.read_bytes().startswith(content)
+    assert path.read_bytes().count(b'"rows"') == 20
+
+
+# ---------------------------------------------------------------- logs that are read-only
 
 
 @pytest.fixture(params=[errno.EACCES, errno.EROFS, errno.EPERM], ids=errno.errorcode.get)
@@ -431,6 +545,16 @@ def test_the_home_folder_is_meant_by_its_sign(tmp_path, monkeypatch):
 
 
 # ---------------------------------------------------------------- runs without a number
+
+
+def test_not_a_number_survives_the_log(client, path):
+    def diverges(arm, budget, seed):
+        return {"score": [np.nan, np.inf][seed]}
+
+    for _ in range(2):
+        scores = run_grid(diverges, ["a"], [1], [0, 1], path=path, client=client)["score"]
+        assert np.isnan(scores[0]) and scores[1] == np.inf
+    assert len(client.runs) == 2
 
 
 @pytest.mark.parametrize(
