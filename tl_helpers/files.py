@@ -227,7 +227,7 @@ def read_table(relative):
     DataError
         See :func:`read_verified`.
     """
-    import pandas
+    import pandas  # not at the top: workers, which know this module from the start, may have no use for it
 
     return pandas.read_csv(io.BytesIO(read_verified(relative)), keep_default_na=False)
 
@@ -256,7 +256,7 @@ def read_sheet(relative, count, size, mode):
     DataError
         See :func:`read_verified`; also if the sheet is too small for `count` pictures.
     """
-    from PIL import Image
+    from PIL import Image  # likewise
 
     content = read_verified(relative)
     sheet = np.asarray(Image.open(io.BytesIO(content)).convert(mode))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import Markdown, display
 
 from tl_helpers.experiments.intervals import confidence_interval
 from tl_helpers.files import atomic_path, data_folder
@@ -27,8 +28,6 @@ def show(figure, description):
     description : str
         What the figure shows, in a sentence or two, numbers included.
     """
-    from IPython.display import Markdown, display
-
     display(figure)
     plt.close(figure)
     display(Markdown(f"*In words:* {description}"))
@@ -42,8 +41,6 @@ def say(text):
     text : str
         Markdown; an f-string, so that no number is typed.
     """
-    from IPython.display import Markdown, display
-
     display(Markdown(text))
 
 

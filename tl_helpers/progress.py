@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from tqdm.auto import tqdm
+
 
 def progress_bar(total, name, unit, **settings):
     """Open a progress bar that goes away when it is full.
@@ -24,7 +26,5 @@ def progress_bar(total, name, unit, **settings):
         To be used in a ``with`` statement. With ``TQDM_DISABLE`` set in the environment it shows nothing, in notebooks
         too, where tqdm by itself does not look at that variable.
     """
-    from tqdm.auto import tqdm
-
     switched_off = os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
     return tqdm(total=total, desc=name, unit=unit, leave=False, disable=switched_off, **settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# TensorFlow and Keras are imported by the functions that need them, after what quietens them is set.
 import contextlib
 import importlib.metadata
 import os
@@ -94,7 +95,7 @@ def check_machine():
     pandas.DataFrame
         One row per item: ``item``, ``state`` (``"OK"`` or ``"FAIL"``) and ``detail`` (what was found, or the cure).
     """
-    import pandas
+    import pandas  # not at the top: `start` says what is missing, be it pandas
 
     import_quietly()
     rows = [(item, "OK" if fine else "FAIL", detail) for item, fine, detail in [*_checks(), *_device_rows()]]
@@ -116,7 +117,7 @@ def _checks():
 
 def _version_rows():
     """Compare installed versions with the kit's own requirements."""
-    from packaging.requirements import Requirement
+    from packaging.requirements import Requirement  # likewise
 
     rows = []
     for line in importlib.metadata.requires(DISTRIBUTION) or []:

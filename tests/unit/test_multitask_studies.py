@@ -6,7 +6,7 @@ import pytest
 from tl_helpers.datasets.dataset import sample_budget
 from tl_helpers.datasets.street import load_street
 from tl_helpers.models.source_models import load_source_model
-from tl_helpers.studies import multitask as studies
+from tl_helpers.studies import multitask as studies, street_runs
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,8 @@ def fits(monkeypatch):
     def note(model, data, **settings):
         calls.append((model, *data, settings))
 
-    monkeypatch.setattr("tl_helpers.training.fit.fit_transfer", note)
+    for module in (studies, street_runs):
+        monkeypatch.setattr(module, "fit_transfer", note)
     return calls
 
 
@@ -56,8 +57,8 @@ def test_every_weighting_starts_from_the_same_network_and_learns_the_same_scenes
 
         return fit
 
-    monkeypatch.setattr("tl_helpers.training.fit.fit_transfer", note("fit_transfer"))
-    monkeypatch.setattr("tl_helpers.training.multitask.fit_pcgrad", note("fit_pcgrad"))
+    monkeypatch.setattr(street_runs, "fit_transfer", note("fit_transfer"))
+    monkeypatch.setattr(street_runs, "fit_pcgrad", note("fit_pcgrad"))
     rows = [studies.task_weighting(arm, 20, 0, rate=1e-3) for arm in ("uncertainty", "pcgrad", "static")]
     for one, other in zip(seen["fit_transfer"], seen["fit_pcgrad"], strict=True):
         np.testing.assert_array_equal(one, other)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tl_helpers import progress
 from tl_helpers.progress import progress_bar
 
 
@@ -15,10 +16,9 @@ def test_the_environment_switches_it_off(monkeypatch, value, switched_off):
 
 
 def test_the_notebook_bar_is_switched_off_as_well(monkeypatch):
-    import tqdm.auto
     import tqdm.notebook
 
-    monkeypatch.setattr(tqdm.auto, "tqdm", tqdm.notebook.tqdm)
+    monkeypatch.setattr(progress, "tqdm", tqdm.notebook.tqdm)
     monkeypatch.setenv("TQDM_DISABLE", "1")
     with progress_bar(3, "counting", "step") as bar:
         assert bar.disable is True

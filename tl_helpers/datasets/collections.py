@@ -6,6 +6,8 @@ import dataclasses
 from functools import lru_cache
 
 import numpy as np
+from scipy import ndimage
+from sklearn.datasets import load_digits
 
 from tl_helpers.datasets.street import street
 
@@ -55,9 +57,6 @@ def two_digit_collections():
     dict of str to dict
         Name → split → ``x`` (uint8, ``(n, 28, 28, 1)``, the small ones enlarged) and ``y``.
     """
-    from scipy import ndimage
-    from sklearn.datasets import load_digits
-
     x, y = load_digits(return_X_y=True)
     x = ndimage.zoom(x.reshape(-1, 8, 8) * (255 / 16), (1, 3.5, 3.5), order=1)
     x, y = np.clip(x.round(), 0, 255).astype("uint8")[..., None], y.astype("int64")

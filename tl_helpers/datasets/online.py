@@ -46,7 +46,7 @@ def load_online(name, split="train", *, online=False):
             f"{name!r} does not come with the kit: Keras would have to download it. Say online=True to allow that, or "
             f"use load_street(), load_emoji() or load_photos(), which work without a network."
         )
-    import keras
+    import keras  # only here, so that the other data sets do without
 
     try:
         train, test = getattr(keras.datasets, name).load_data()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+import pandas
 
 from tl_helpers.arguments import check_choice
 from tl_helpers.datasets.dataset import Dataset, Domain, Task
@@ -28,8 +29,6 @@ _PHOTO_SPLITS = ("train", "validation", "test", "all")
 @lru_cache(maxsize=1)
 def _photo_table():
     """Return the tables of both sources, one below the other, with a column `source`."""
-    import pandas
-
     tables = [read_table(f"photos/{source}/photos.csv").assign(source=source) for source in PHOTO_SOURCES]
     return pandas.concat(tables, ignore_index=True).fillna("")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 
 
 def on_white(drawings):
@@ -40,8 +41,6 @@ def resize(pictures, size):
     numpy.ndarray
         ``uint8``; the pictures themselves where they have that size.
     """
-    from PIL import Image
-
     if size == pictures.shape[1]:
         return pictures
     resized = np.empty((len(pictures), size, size, *pictures.shape[3:]), "uint8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas
 
 from tl_helpers.experiments.statistics import (
     check_settings,
@@ -65,8 +66,6 @@ def confidence_interval(frame, *, score="score", by=("arm", "budget"), method="t
     The interval tells how much the mean would vary over new seeds. It says little about the difference between two arms
     that share seeds: use :func:`paired_difference` for that.
     """
-    import pandas
-
     by = [by] if isinstance(by, str) else list(by)
     check_settings(method, confidence)
     check_frame(frame, by, score)
@@ -178,8 +177,6 @@ def difference_table(pairs, name, method, confidence, margin=None):
     pandas.DataFrame
         One row per value, see :func:`paired_difference`.
     """
-    import pandas
-
     rows = []
     for scores in pairs.values():
         differences = scores[:, 0] - scores[:, 1]

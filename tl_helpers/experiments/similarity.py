@@ -1,6 +1,11 @@
 """How alike are two networks, and how alike two domains? Both are read from features."""
 
 import numpy as np
+from scipy.spatial.distance import pdist, squareform
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from tl_helpers.arguments import check_finite
 
@@ -157,11 +162,6 @@ def domain_distance(x, y, *, method="proxy_a", seed=0):
 
 
 def _proxy_a(x, y, seed):
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
     side = np.repeat([0, 1], [len(x), len(y)])
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=1000, class_weight="balanced"))
     folds = StratifiedKFold(5, shuffle=True, random_state=seed)
@@ -171,8 +171,6 @@ def _proxy_a(x, y, seed):
 
 
 def _unbiased_mmd(x, y):
-    from scipy.spatial.distance import pdist, squareform
-
     squared = pdist(np.concatenate([x, y]), "sqeuclidean")
     middle = np.median(squared)
     if middle == 0:

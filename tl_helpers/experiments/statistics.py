@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 
 import numpy as np
+from scipy import stats
 
 RESAMPLES = 9999
 _RESAMPLING_SEED = 20101001  # any fixed one: the same table must give the same interval
@@ -148,8 +149,6 @@ def interval_of_mean(values, method, confidence):
     -------
     low, high : float
     """
-    from scipy import stats
-
     if np.ptp(values) == 0:
         return values[0], values[0]
     if method == "t":
@@ -198,8 +197,6 @@ def p_value(differences, method, alternative="two-sided"):
     float
         0…1.
     """
-    from scipy import stats
-
     if method == "t":
         return float(stats.ttest_1samp(differences, 0, alternative=alternative).pvalue)
     options = {"permutation_type": "samples", "n_resamples": RESAMPLES, "vectorized": True, "alternative": alternative}

@@ -11,6 +11,8 @@ import uuid
 import warnings
 from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 
+import joblib
+
 from tl_helpers.files import DataError, checksums
 from tl_helpers.grid.identity import LENGTH
 from tl_helpers.grid.one_run import portable
@@ -67,8 +69,6 @@ def connect(client, payload, count):
 
 def warn_of_joblib_backend():
     """Say so if joblib was told to run things elsewhere, as scikit-learn's users do: a grid does not hear of it."""
-    import joblib
-
     kind = type(joblib.parallel.get_active_backend()[0])
     if kind.__module__ != "joblib._parallel_backends":
         warnings.warn(

@@ -1,5 +1,6 @@
 """What does a layer compute? Its settings where it is one of Keras's own; what it holds where it is the user's."""
 
+# Keras is imported by the functions that need it: a worker imports this before it is known whether its runs do.
 import functools
 import warnings
 
@@ -150,7 +151,7 @@ def content_of(thing):
 def _content_of_layer(layer):
     import keras
 
-    from tl_helpers.grid.networks import describe
+    from tl_helpers.grid.networks import describe  # which imports this module
 
     weights = [weight.numpy() for weight in getattr(layer, "weights", ())]
     content = {"weights": weights}

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tl_helpers import __version__
+
 _PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "scipy", "scikit-learn", "pandas", "joblib")
 
 
@@ -41,8 +43,6 @@ def environment():
     dict
         ``versions`` (name → version, of those packages that are installed), ``cpu``, ``cores`` and ``system``.
     """
-    from tl_helpers import __version__
-
     versions = {"python": platform.python_version(), "tl_helpers": __version__}
     for package in _PACKAGES:
         try:

@@ -18,6 +18,7 @@ import threading
 import types
 from pathlib import Path
 
+import joblib
 import numpy as np
 
 LENGTH = 16
@@ -176,7 +177,7 @@ class _Hasher:
         elif is_of_keras(value) and isinstance(value, (list, dict, set)):  # as a layer keeps what one assigns to it
             self._feed(next(plain for plain in (list, dict, set) if isinstance(value, plain))(value))
         elif is_of_keras(value):
-            from tl_helpers.grid.computations import content_of
+            from tl_helpers.grid.computations import content_of  # which imports this module
 
             self._write("keras", package_version(real_class(value)))
             self._feed((real_class(value), content_of(value)))
@@ -312,8 +313,6 @@ class _Hasher:
 
     def _feed_object(self, value):
         """Feed an object by its class and state: all its attributes, where the class is not a package's."""
-        import joblib
-
         kind = type(value)
         self._write("object", qualified_name(kind))
         try:
@@ -441,7 +440,7 @@ def own_parts(value, seen=()):
     elif not is_library(_module_of(real_class(value))):
         return [value]
     elif is_of_keras(value):
-        from tl_helpers.grid.computations import attributes_of
+        from tl_helpers.grid.computations import attributes_of  # which imports this module
 
         items = list(attributes_of(value).values())
     else:

@@ -5,6 +5,7 @@ leave it out, and lists with it do not sort. The functions here know it as None 
 """
 
 import numpy as np
+import pandas
 
 
 def key_values(frame, column):
@@ -78,6 +79,4 @@ def key_column(values):
     -------
     pandas.Series
     """
-    import pandas
-
     return pandas.Series(values, dtype=object) if None in values else pandas.Series(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# Keras is imported by the functions that need it: who reads results or starts workers does without.
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

@@ -11,6 +11,7 @@ import time
 import traceback
 
 import numpy as np
+from joblib.externals.loky.backend.reduction import dumps, loads
 
 from tl_helpers.files import files_read
 from tl_helpers.grid.environment import cpu_model
@@ -79,8 +80,6 @@ def pack(thing):
     -------
     bytes
     """
-    from joblib.externals.loky.backend.reduction import dumps
-
     return bytes(dumps(thing))
 
 
@@ -100,8 +99,6 @@ def unpack(content):
     ImportError
         If a module that it needs is not there.
     """
-    from joblib.externals.loky.backend.reduction import loads
-
     return loads(content)
 
 

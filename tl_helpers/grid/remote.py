@@ -12,6 +12,8 @@ import sys
 import threading
 from pathlib import Path
 
+import threadpoolctl
+
 from tl_helpers.grid.environment import environment
 from tl_helpers.grid.identity import LENGTH
 from tl_helpers.grid.one_run import execute, identities, portable, unpack, unpack_once
@@ -117,8 +119,6 @@ def _settle(settings, visiting):
 @functools.lru_cache(maxsize=1)
 def _one_thread():
     """Give the libraries under NumPy one thread, for which the environment comes too late where NumPy is imported."""
-    import threadpoolctl
-
     threadpoolctl.threadpool_limits(1)
 
 

@@ -16,6 +16,9 @@ import numbers
 import warnings
 from dataclasses import dataclass
 
+import joblib
+import pandas
+
 from tl_helpers.grid.clients import connect, warn_of_joblib_backend
 from tl_helpers.grid.identity import fingerprint, qualified_name
 from tl_helpers.grid.log import SYNC_SECONDS, LogLost, Memory, RunLog
@@ -197,8 +200,6 @@ def _axis(name, values):
 
 def _count_jobs(n_jobs, client):
     """Return how many runs may be on their way at once; None for as many as the client has workers."""
-    import joblib
-
     if n_jobs is None:
         return 1 if client is None else None
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, numbers.Integral) or (n_jobs < 1 and n_jobs != -1):
@@ -331,8 +332,6 @@ def _warn_of_no_numbers(grid, log):
 
 
 def _frame(grid, log):
-    import pandas
-
     rows = []
     for task in itertools.product(grid.arms, grid.budgets, grid.seeds):
         record = log.finished.get(task_key(task), {"rows": ()})

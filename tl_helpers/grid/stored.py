@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pandas
 
 from tl_helpers.files import DataError, atomic_path, read_verified
 from tl_helpers.grid.environment import environment
@@ -121,8 +122,6 @@ def load_study(name):
     tl_helpers.files.DataError
         If it is missing or damaged, or if table and provenance do not belong together.
     """
-    import pandas
-
     record = study_provenance(name)
     content = read_verified(f"results/{name}.csv") if _shipped(name) else _read(Path(name))
     if hashlib.sha256(content).hexdigest() != record["sha256"]:

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import gc
+import multiprocessing.connection
 import os
 import signal
 import sys
@@ -10,6 +11,8 @@ import threading
 import time
 import warnings
 from pathlib import Path
+
+from joblib.externals.loky.backend import get_context
 
 from tl_helpers.grid.one_run import execute, identities, portable, unpack, unpack_once
 
@@ -55,8 +58,6 @@ def _identities(unpack, payload):
 
 def _end_with_parent(parent):
     """End this worker when the parent was killed, so that no orphan goes on computing what a restart repeats."""
-    import multiprocessing
-
     if sys.platform == "win32":
         multiprocessing.parent_process().join()
     else:
@@ -87,7 +88,7 @@ def _resident_bytes():
     with contextlib.suppress(OSError, ValueError, IndexError):
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     with contextlib.suppress(ImportError):
-        import psutil
+        import psutil  # optional
 
         return psutil.Process().memory_info().rss
     return 0
@@ -97,8 +98,6 @@ class _Worker:
     """One worker process, running one task at a time: if it ends in the middle, we know which task it was."""
 
     def __init__(self):
-        from joblib.externals.loky.backend import get_context
-
         # joblib's way to start a process: on every platform alike, without importing the main module again.
         context = get_context("loky")
         self.connection, theirs = context.Pipe()
@@ -178,9 +177,7 @@ class Workers:
 
     def wait(self, seconds):
         """Return (task, outcome, content) of what has finished, after at most so many seconds."""
-        from multiprocessing.connection import wait
-
-        ready = wait([worker.connection for worker in self.busy], seconds)
+        ready = multiprocessing.connection.wait([worker.connection for worker in self.busy], seconds)
         finished = []
         # A child of a dead worker may keep its connection open, so we also ask whether the worker itself lives.
         for worker in [each for each in self.busy if each.connection in ready or not each.process.is_alive()]:
@@ -212,7 +209,7 @@ def _interrupts_blocked():
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    from multiprocessing import resource_tracker
+    from multiprocessing import resource_tracker  # not on Windows
 
     # The first worker needs this helper process; where Python starts it, some versions of Python unblock Ctrl-C again.
     resource_tracker.ensure_running()

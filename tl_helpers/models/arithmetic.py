@@ -7,6 +7,12 @@ import platform
 import sys
 from pathlib import Path
 
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.config import is_op_determinism_enabled
+
+from tl_helpers import __version__
 from tl_helpers.grid.environment import cpu_model
 
 # Beginnings of the names of environment variables by which TensorFlow, and the libraries under it, are set.
@@ -25,13 +31,6 @@ def arithmetic():
         Versions, the processor and what it can do, how many of its cores are ours, GPUs, threads, and settings of
         TensorFlow; ready for ``json.dumps``.
     """
-    import keras
-    import numpy as np
-    import tensorflow as tf
-    from tensorflow.python.framework.config import is_op_determinism_enabled
-
-    from tl_helpers import __version__
-
     gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
     return [
         [__version__, keras.__version__, tf.__version__, tf.version.GIT_VERSION, np.__version__],

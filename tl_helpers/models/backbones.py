@@ -8,18 +8,15 @@ that ``model.get_layer("conv2")`` finds any layer, and the layers of a head have
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
+import pandas
 from scipy.special import softmax
 
 from tl_helpers.arguments import LARGEST, check_finite
 from tl_helpers.files import read_arrays, read_table
 from tl_helpers.models import efficientnet_lite, online as online_backbones
-
-if TYPE_CHECKING:
-    import keras
-
 from tl_helpers.models.heads import add_class_head
 
 OFFLINE_BACKBONE = "efficientnet_lite0"
@@ -171,8 +168,6 @@ def top_predictions(model, image, k=5):
     ValueError
         If the image has another shape than the model's input, or holds a number that is not finite.
     """
-    import pandas
-
     expected = tuple(model.input.shape[1:])
     if np.shape(image) != expected:
         raise ValueError(f"The model takes one image of shape {expected}; this array has shape {np.shape(image)}.")

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import keras
 import numpy as np
+from keras import ops
 from scipy.special import softmax
-
-if TYPE_CHECKING:
-    pass
 
 
 def encode_boxes(boxes, grid, cell):
@@ -51,9 +48,6 @@ def box_loss(target, output):
     tensor
         ``(n,)``, at least 0.
     """
-    import keras
-    from keras import ops
-
     cells = ops.reshape(output, (-1, output.shape[1] * output.shape[2], 5))
     index = ops.cast(target[:, 0], "int32")
     where = keras.losses.sparse_categorical_crossentropy(index, cells[:, :, 0], from_logits=True)

@@ -5,6 +5,9 @@ squeeze-and-excitation, ReLU6 for every swish, and a stem and a last convolution
 (4.7 million with its 1,000 classes), no dropout before the classifier, and runs well on a processor without a GPU.
 """
 
+import keras
+from keras import layers
+
 # One row per group of inverted residual blocks (Sandler et al. 2018, MobileNetV2): repeats, kernel size, stride of the
 # first repeat, expansion of the channels inside a block, channels of its output.
 BLOCK_GROUPS = (
@@ -40,9 +43,6 @@ def build_efficientnet_lite0(size):
     -----
     BatchNorm has momentum 0.99 and epsilon 0.001, as in the published training.
     """
-    import keras
-    from keras import layers
-
     image = keras.Input((size, size, 3), name="image")
     x = layers.Rescaling(1 / 128, offset=-127 / 128, name="preprocess")(image)
     x = _activate(_normalise(_convolve(x, 32, 3, 2, "stem_conv"), "stem_bn"), "stem_relu")
@@ -59,8 +59,6 @@ def build_efficientnet_lite0(size):
 
 def _inverted_residual(x, kernel, stride, expansion, filters, name):
     """Expand the channels, filter each alone, project to few channels; add the input where the shapes agree."""
-    from keras import layers
-
     block_input, channels = x, x.shape[-1]
     if expansion > 1:
         x = _convolve(x, channels * expansion, 1, 1, f"{name}_expand_conv")
@@ -81,19 +79,13 @@ def _inverted_residual(x, kernel, stride, expansion, filters, name):
 
 
 def _convolve(x, filters, kernel, stride, name):
-    from keras import layers
-
     settings = {"padding": "same", "use_bias": False, "kernel_initializer": "he_normal"}
     return layers.Conv2D(filters, kernel, strides=stride, name=name, **settings)(x)
 
 
 def _normalise(x, name):
-    from keras import layers
-
     return layers.BatchNormalization(momentum=0.99, epsilon=1e-3, name=name)(x)
 
 
 def _activate(x, name):
-    from keras import layers
-
     return layers.ReLU(max_value=6, name=name)(x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 
 from tl_helpers.grid.networks import nodes_of
@@ -108,8 +109,6 @@ def stage_features(backbone, x, *, batch_size=32, cache=None):
     dict of str to numpy.ndarray
         Stage → ``float32``, ``(n, channels)``, in order from input to output.
     """
-    import keras
-
     maps = _stage_outputs(backbone)
     averages = [keras.ops.mean(each, axis=(1, 2)) for each in maps.values()]
     model = keras.Model(backbone.model.inputs, keras.ops.concatenate(averages, axis=1))
@@ -133,8 +132,6 @@ def activation_maps(backbone, x):
     dict of str to numpy.ndarray
         Stage → ``float32``, ``(n, rows, columns, channels)``.
     """
-    import keras
-
     maps = _stage_outputs(backbone)
     model = keras.Model(backbone.model.inputs, list(maps.values()))
     x = check_inputs(x, backbone.model, "x")
@@ -156,8 +153,6 @@ def find_peaks(backbone, x, *, batch_size=32):
     -------
     Peaks
     """
-    import keras
-
     x = check_inputs(x, backbone.model, "x")
     fields = receptive_fields(backbone)
     parts, corners = [], {}

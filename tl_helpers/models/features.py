@@ -7,7 +7,12 @@ import json
 import warnings
 from pathlib import Path
 
+import keras
 import numpy as np
+import tensorflow as tf
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from tl_helpers.arguments import LARGEST, check_finite
 from tl_helpers.files import atomic_path
@@ -53,8 +58,6 @@ def extract_features(backbone, x, *, stage=None, batch_size=32, cache=None, fold
         If the backbone has no such stage, or the images do not fit it or hold a number that is not finite. A range of
         pixel values that the backbone does not expect is a warning; so is `fold_batch_norm` where it can do nothing.
     """
-    import keras
-
     model = keeper = getattr(backbone, "model", backbone)
     if stage is not None:
         last = getattr(backbone, "stages", {}).get(stage, stage)
@@ -165,9 +168,6 @@ def identify(model, cache):
     identity : str or None
         None where there is no cache.
     """
-    import keras
-    import tensorflow as tf
-
     if cache is None:
         return None, None
     try:
@@ -258,10 +258,6 @@ def probe(features, y, *, C=0.05, seed=0):
     ValueError
         If features and labels do not fit each other or are not finite, or there is only one class.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
     features, y = np.asarray(features), np.asarray(y)
     if features.ndim != 2 or y.shape != (len(features),):
         raise ValueError(f"features must be (n, d) and y (n,); they are {features.shape} and {y.shape}.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 
+import keras
 import numpy as np
 
 from tl_helpers.grid.computations import computed_by
@@ -86,8 +87,6 @@ def fold_batch_norm(model):
     callable
         From a batch, a tensor, to the output. It takes ``training`` and ``mask``, as a model does, and heeds neither.
     """
-    import keras
-
     nodes = nodes_of(model)
     found = [(before, norm, _folded(before, norm)) for before, norm in _pairs(model, nodes)]
     found = [(before, norm, layer) for before, norm, layer in found if layer is not None]
@@ -126,8 +125,6 @@ def _in_use(node):
 
 
 def _is_masked(node):
-    import keras
-
     return any(getattr(item, "_keras_mask", None) is not None for item in keras.tree.flatten(node.arguments))
 
 
@@ -137,8 +134,6 @@ def _is_coarse(layer):
 
 def _can_look_inside(node):
     """Tell whether a layer is a model from one input to one output, called with that input itself, in no container."""
-    import keras
-
     layer, (positional, named) = node.layer, node.arguments
     return (
         is_graph(layer)
@@ -169,8 +164,6 @@ def _pairs(model, nodes):
 
 
 def _fits(before, norm):
-    import keras
-
     layer, batch_norm = before.layer, norm.layer
     if type(batch_norm) is not keras.layers.BatchNormalization or type(layer) is not _class_of(layer):
         return False
@@ -191,16 +184,12 @@ def _fits(before, norm):
 
 def _class_of(layer):
     """Return Keras's own class of a layer's class's name, where it is one of those into which BatchNorm can go."""
-    import keras
-
     name = type(layer).__name__
     return getattr(keras.layers, name) if name in _FOLDING else None
 
 
 def _folded(before, norm):
     """Make a copy of a layer that does what it and the BatchNorm behind it do; None where numbers become too large."""
-    import keras
-
     layer, batch_norm = before.layer, norm.layer
     config = type(layer).get_config(layer) | {"use_bias": True, "trainable": False}
     # Drawing initial weights would move Python's own random numbers on.

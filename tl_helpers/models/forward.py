@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
+import tensorflow as tf
 
 # Precisions in which weights are not trained, and in which nothing is handed out.
 HALF_PRECISION = ("float16", "bfloat16")
@@ -21,8 +23,6 @@ def in_full_precision(tensor):
     -------
     tensor
     """
-    import keras
-
     return (
         keras.ops.cast(tensor, "float32") if keras.backend.standardize_dtype(tensor.dtype) in HALF_PRECISION else tensor
     )
@@ -60,8 +60,6 @@ def compile_call(model, *, training=False):
     callable
         From one batch, a NumPy array, to the outputs, a NumPy array; outputs in half precision come as ``float32``.
     """
-    import tensorflow as tf
-
     concrete = {}
 
     def run(x):

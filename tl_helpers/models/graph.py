@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import keras
+
 from tl_helpers.grid.networks import is_graph, nodes_of
 
 
@@ -42,8 +44,6 @@ def leaves_in(layer):
     list of keras.Layer
         See :func:`leaves_of`; empty for an operation.
     """
-    import keras
-
     if is_graph(layer):
         return leaves_of(layer)
     return [layer] if isinstance(layer, keras.Layer) else []
@@ -99,8 +99,6 @@ def layers_in(model, stage):
     ValueError
         If nothing matches; the message lists what there is.
     """
-    import keras
-
     found = _matching([node.layer for node in nodes_of(model)], stage)
     if found:
         return found
@@ -137,8 +135,6 @@ def upstream_of(model, stage):
     ValueError
         If nothing matches `stage`.
     """
-    import keras
-
     wanted = set(map(id, layers_in(model, stage)))
     nodes = nodes_of(model)
     host = next((layer for layer in model.layers if _holds(layer, wanted)), None)
@@ -161,8 +157,6 @@ def upstream_of(model, stage):
 
 def _holds(layer, wanted):
     """Tell whether a layer is a nested model with one of the wanted layers directly inside."""
-    import keras
-
     return (
         isinstance(layer, keras.Model) and id(layer) not in wanted and any(id(each) in wanted for each in layer.layers)
     )

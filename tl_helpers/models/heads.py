@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
+import keras
+from keras import layers
 
 
 def add_class_head(backbone, n_classes, *, head="average", seed, name="head"):
@@ -34,9 +32,6 @@ def add_class_head(backbone, n_classes, *, head="average", seed, name="head"):
     ValueError
         If `head` is neither name.
     """
-    import keras
-    from keras import layers
-
     poolings = {"average": layers.GlobalAveragePooling2D, "flatten": layers.Flatten}
     if head not in poolings:
         raise ValueError(f"head must be one of {sorted(poolings)}, not {head!r}.")
@@ -67,9 +62,6 @@ def add_box_head(backbone, *, seed, name="head"):
         From images ``(n, h, w, c)``, 0…255, to ``(n, h', w', 5)``: the cell's logit, then the box's centre relative to
         the cell and its width and height, in cells. :func:`box_loss` trains it, :func:`decode_boxes` reads it.
     """
-    import keras
-    from keras import layers
-
     initializer = keras.initializers.GlorotUniform(seed=10 * seed + 8)
     output = layers.Conv2D(5, 1, kernel_initializer=initializer, name=name)(backbone.model.output)
     return keras.Model(backbone.model.input, output, name=f"{backbone.name}_detector")
@@ -100,9 +92,6 @@ def add_mask_head(backbone, *, seed, name="head"):
     ValueError
         If the images' height or width is no multiple of the feature map's.
     """
-    import keras
-    from keras import layers
-
     (height, width), (rows, columns) = backbone.model.input.shape[1:3], backbone.model.output.shape[1:3]
     if height % rows or width % columns:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 
 from tl_helpers.arguments import LARGEST, check_finite
@@ -25,8 +26,6 @@ def input_shape_of(model):
     ValueError
         If there are several, the model does not know their shape yet, or it is no model.
     """
-    import keras
-
     if not isinstance(model, keras.Model):
         advice = "Put a head on it: add_class_head(backbone, n_classes, seed=0)." if hasattr(model, "model") else ""
         raise ValueError(f"The model must be a keras.Model, not a {type(model).__name__}. {advice}".strip())

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import keras
 import numpy as np
-
-if TYPE_CHECKING:
-    pass
 
 
 def mask_loss(target, output):
@@ -25,8 +21,6 @@ def mask_loss(target, output):
     tensor
         ``(n,)``, at least 0.
     """
-    import keras
-
     rows = keras.losses.binary_crossentropy(target, output, from_logits=True)
     return keras.ops.mean(rows, axis=1)
 

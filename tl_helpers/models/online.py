@@ -4,7 +4,9 @@ import inspect
 import math
 from collections import Counter
 
+import keras
 import numpy as np
+from keras import layers, ops
 
 from tl_helpers.grid.networks import nodes_of
 
@@ -17,8 +19,6 @@ def application_names():
     tuple of str
         ``"MobileNetV2"``, ``"ResNet50"``, ….
     """
-    import keras
-
     # The builders are functions, and the modules beside them have lower-case names.
     return tuple(sorted(name for name in vars(keras.applications) if name[0].isupper()))
 
@@ -51,8 +51,6 @@ def build_application(name, size, weights):
     ValueError
         If the network does not take this size.
     """
-    import keras
-
     constructor = getattr(keras.applications, name)
     image = keras.Input((size, size, 3), name="image")
     prepared, preprocessing = preprocess(image, inspect.getmodule(constructor).preprocess_input)
@@ -90,8 +88,6 @@ def preprocess(image, preprocess_input):
     preprocessing : str
         In words, for a pixel value x.
     """
-    from keras import layers, ops
-
     probe = np.zeros((1, 4, 1, 3), "float32")
     probe[0, [1, 2, 3], 0, [0, 1, 2]] = 255
     prepared = np.asarray(preprocess_input(probe, data_format="channels_last"), "float64")
@@ -130,8 +126,6 @@ def stages_by_stride(model):
     ConvNeXt adds its residuals with operations that are no layers, and nests a few small models: its stages end with
     the layers that change the resolution.
     """
-    from keras import layers
-
     nodes = nodes_of(model)
     readers_left = Counter(tensor for node in nodes for tensor in node.inputs)
     # After each layer, `open_tensors` are those computed but not yet used up. Where that is the layer's own output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import keras
 import numpy as np
 
 from tl_helpers.grid.networks import nodes_of
@@ -39,8 +40,6 @@ def expects_stored_pixels(model):
         False also where it cannot be seen, and for a network that standardises each picture, such as the kit's small
         one, which takes any range.
     """
-    import keras
-
     if not getattr(model, "outputs", None):
         return False
     reached = set(map(id, model.inputs))
@@ -58,8 +57,6 @@ def expects_stored_pixels(model):
 
 
 def _rescales(node):
-    import keras
-
     layer, kind = node.layer, type(node.layer).__name__
     if isinstance(layer, keras.layers.Rescaling):
         scale, offset = np.asarray(layer.scale, "float64"), np.asarray(layer.offset, "float64")

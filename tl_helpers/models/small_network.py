@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import keras
 import numpy as np
-
-if TYPE_CHECKING:
-    pass
+from keras import layers
 
 from tl_helpers.models.backbones import Backbone
 from tl_helpers.models.heads import add_class_head
@@ -33,9 +30,6 @@ def small_cnn_body(input_shape, *, seed):
     Backbone
         Feature map ``(n, h/8, w/8, 64)``, rounded up; stages ``conv1`` … ``conv4``.
     """
-    import keras
-    from keras import layers
-
     image = keras.Input(input_shape, name="image")
     x = layers.LayerNormalization(axis=(1, 2, 3), center=False, scale=False, name="preprocess")(image)
     settings = [(16, 5, 2), (32, 3, 2), (64, 3, 2), (64, 3, 1)]
@@ -93,8 +87,6 @@ def body_of(model, layer="conv4"):
     ValueError
         If the model has no such layer.
     """
-    import keras
-
     body = keras.Model(model.input, model.get_layer(layer).output, name=f"{model.name}_body")
     stages = {name: last for name, last in SMALL_CNN_STAGES.items() if any(last == each.name for each in body.layers)}
     return Backbone(body, model.name, "as in the model it was cut from", stages)
@@ -147,8 +139,6 @@ def rescale_activations(model, x, *, target=0.3):
     target : float
         Standard deviation to reach.
     """
-    import keras
-
     names = [layer.name for layer in model.layers if layer.name.startswith("conv")]
     probe = keras.Model(model.input, [model.get_layer(name).output for name in names])
     before = 1.0

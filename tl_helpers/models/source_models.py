@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tl_helpers.datasets.street import STREET_LABELS
 from tl_helpers.files import read_arrays
-
-if TYPE_CHECKING:
-    pass
-
 from tl_helpers.models.small_network import small_cnn
 
 SOURCE_MODELS = {

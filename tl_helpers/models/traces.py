@@ -9,14 +9,14 @@ time where a layer or function of the user's own is in the network: nothing tell
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import keras
+import tensorflow as tf
 
 from tl_helpers.grid.computations import attributes_of
 from tl_helpers.grid.networks import describe, is_graph, nodes_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 # Where a model keeps its traces, so that they go when it goes. Names that begin so are no part of what it computes.
 _PLACE = "_self_traces"
@@ -75,9 +75,6 @@ def kept_forward(model, part, make_forward, *, weights=None):
 
 def _state_of(part):
     """Return the values and objects that decide a trace; None where they cannot be told for certain."""
-    import keras
-    import tensorflow as tf
-
     if not is_graph(part):
         return None
     graphs = [layer for layer in part._flatten_layers() if is_graph(layer)]

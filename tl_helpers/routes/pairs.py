@@ -11,6 +11,10 @@ import numpy as np
 from tl_helpers.datasets.collections import halve_and_blow_up, scraped_thumbnails, two_digit_collections
 from tl_helpers.datasets.dataset import Dataset, Domain, Task
 from tl_helpers.datasets.street import FAMILIES, GARMENTS, load_street_scenes, street
+from tl_helpers.experiments.similarity import domain_distance
+from tl_helpers.models.features import extract_features
+from tl_helpers.models.small_network import body_of
+from tl_helpers.models.source_models import load_source_model
 
 
 class RoutePair(NamedTuple):
@@ -165,11 +169,6 @@ def split_gap(*, n=300, seed=0, method="proxy_a"):
 
 
 def _distance(source, target, method):
-    from tl_helpers.experiments.similarity import domain_distance
-    from tl_helpers.models.features import extract_features
-    from tl_helpers.models.small_network import body_of
-    from tl_helpers.models.source_models import load_source_model
-
     body = body_of(load_source_model("street_garments"))
     n = min(len(source), len(target), 300)
     return domain_distance(extract_features(body, source[:n]), extract_features(body, target[:n]), method=method)

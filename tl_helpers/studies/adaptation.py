@@ -12,13 +12,21 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
+import keras
 import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
 
 from tl_helpers.datasets.dataset import keep_classes, sample_budget
 from tl_helpers.datasets.emoji import load_emoji
 from tl_helpers.datasets.photos import load_photos, photo_families
 from tl_helpers.datasets.street import load_street, street
+from tl_helpers.models.backbones import load_backbone
+from tl_helpers.models.features import extract_features
+from tl_helpers.models.small_network import body_of
+from tl_helpers.models.source_models import load_source_model
 from tl_helpers.studies.street_runs import run_classifier
+from tl_helpers.training.adaptation import coral, fit_coral, fit_dann, standardise
 
 UPDATES = 200
 SOURCE_PICTURES = 3000
@@ -41,8 +49,6 @@ def fit_regression(x, y):
     -------
     sklearn.linear_model.LogisticRegression
     """
-    from sklearn.linear_model import LogisticRegression
-
     return LogisticRegression(C=0.05, max_iter=1000).fit(x, y)
 
 
@@ -71,8 +77,6 @@ def predict_by_alignment(arm, source, unlabelled, test):
     ValueError
         If `arm` is none of those above.
     """
-    from tl_helpers.training.adaptation import coral, standardise
-
     x, y = source
     if arm == "per_domain":
         return fit_regression(standardise(x), y).predict(standardise(test, like=unlabelled))
@@ -112,8 +116,6 @@ def adapt_network(arm, model, source, unlabelled, *, rate, seed, layer="head_poo
     ValueError
         If `arm` is none of those above.
     """
-    from tl_helpers.training.adaptation import fit_coral, fit_dann
-
     settings = {"learning_rate": rate, "updates": UPDATES, "seed": seed}
     if arm == "deep_coral":
         fit_coral(model, source, unlabelled, **settings)
@@ -124,8 +126,6 @@ def adapt_network(arm, model, source, unlabelled, *, rate, seed, layer="head_poo
 
 
 def _mean_recall(y, predicted):
-    from sklearn.metrics import balanced_accuracy_score
-
     return 100 * float(balanced_accuracy_score(y, predicted))
 
 
@@ -175,8 +175,6 @@ def adapt_sketches(arm, budget, seed, *, rate=None, split="test"):
         return {
             "score": _mean_recall(test.y, predict_by_alignment(how, source, unlabelled, _street_features(view, split)))
         }
-    from tl_helpers.models.source_models import load_source_model
-
     model, photographs = load_source_model("street_garments"), _photographs().subset(rows)
     source, unlabelled = (photographs.x, photographs.y), street("sketch", "target").x[drawn]
     adapt_network(how, model, source, unlabelled, rate=rate, seed=seed)
@@ -187,8 +185,6 @@ def _with_labels(arm, budget, seed, rate, split):
     """Train on labelled drawings, as many of each garment: what the other arms could reach at most."""
     labelled, test = sample_budget(street("sketch", "target"), budget // 10, seed=seed), street("sketch", split)
     if arm == "target_only":
-        from tl_helpers.training.adaptation import standardise
-
         drawings = _garment_features(labelled.x)
         classifier = fit_regression(standardise(drawings), labelled.y)
         predicted = classifier.predict(standardise(_street_features("sketch", split), like=drawings))
@@ -244,10 +240,6 @@ def _street_features(view, split):
 
 
 def _garment_features(x):
-    from tl_helpers.models.features import extract_features
-    from tl_helpers.models.small_network import body_of
-    from tl_helpers.models.source_models import load_source_model
-
     return extract_features(body_of(load_source_model("street_garments")), x, batch_size=500)
 
 
@@ -311,8 +303,6 @@ def adapt_photos(arm, budget, seed, *, rate=None, split="test"):
         held_out = (_family_features(pair.target, pair.families, part, fold) for part in ("validation", "test"))
         test = tuple(np.concatenate(parts) for parts in zip(*held_out, strict=True))
     if arm.startswith("target_"):
-        from tl_helpers.training.adaptation import standardise
-
         order = np.random.default_rng(seed).permutation(len(target_y))
         labels = range(len(pair.families))
         rows = np.concatenate([order[target_y[order] == label][: int(arm[-1])] for label in labels])
@@ -320,8 +310,6 @@ def adapt_photos(arm, budget, seed, *, rate=None, split="test"):
         return {"score": _mean_recall(test[1], fit_regression(known, target_y[rows]).predict(asked))}
     if arm in ("source_only", "per_domain", "coral"):
         return {"score": _mean_recall(test[1], predict_by_alignment(arm, (x, y), target_x, test[0]))}
-    from tl_helpers.training.adaptation import standardise
-
     model = _two_layers(x.shape[1], len(pair.families), seed=seed)
     adapt_network(arm, model, (standardise(x), y), standardise(target_x, like=x), rate=rate, seed=seed, layer="hidden")
     predicted = _predict(model, standardise(test[0], like=x))
@@ -329,8 +317,6 @@ def adapt_photos(arm, budget, seed, *, rate=None, split="test"):
 
 
 def _two_layers(d, n_classes, *, seed):
-    import keras
-
     first, second = (keras.initializers.GlorotUniform(seed=10 * seed + number) for number in (1, 2))
     inputs = keras.Input((d,))
     hidden = keras.layers.Dense(64, activation="relu", kernel_initializer=first, name="hidden")(inputs)
@@ -372,8 +358,5 @@ def load_family(collection, families, split, *, fold=0):
 
 @lru_cache(maxsize=2)
 def _all_features(world):
-    from tl_helpers.models.backbones import load_backbone
-    from tl_helpers.models.features import extract_features
-
     data = load_emoji("noto", "all", labels="family", size=96) if world == "emoji" else load_photos("all", size=96)
     return data.ids, extract_features(load_backbone(size=96), data.x)

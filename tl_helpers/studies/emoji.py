@@ -5,16 +5,22 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.preprocessing import StandardScaler
 
 from tl_helpers.datasets.dataset import keep_classes, sample_budget
 from tl_helpers.datasets.emoji import load_emoji
 from tl_helpers.datasets.photos import load_photos
+from tl_helpers.models.backbones import load_backbone
+from tl_helpers.models.features import extract_features, probe
+from tl_helpers.models.small_network import small_cnn
+from tl_helpers.training.evaluation import accuracy
+from tl_helpers.training.fit import fit_transfer
 
 
 @lru_cache(maxsize=1)
 def _backbone(size):
-    from tl_helpers.models.backbones import load_backbone
-
     return load_backbone(size=size)
 
 
@@ -39,11 +45,6 @@ def emoji_labels(arm, budget, seed, *, rate=None, split="test"):
     dict
         ``score``: accuracy in %.
     """
-    from tl_helpers.models.features import extract_features, probe
-    from tl_helpers.models.small_network import small_cnn
-    from tl_helpers.training.evaluation import accuracy
-    from tl_helpers.training.fit import fit_transfer
-
     fold = seed % 10
     size = 128 if arm == "features" else 64
     labelled = sample_budget(load_emoji("noto", "train", fold=fold, size=size), budget, seed=seed)
@@ -85,8 +86,6 @@ def photos_from_emoji(arm, budget, seed, *, rate=None, split="test"):
         ``score``: mean recall over classes in %.
     """
     del rate
-    from sklearn.metrics import balanced_accuracy_score
-
     emoji, photos, rows = photo_features(seed % 10, split)
     x, y = photos
     random = np.random.default_rng(seed)
@@ -128,8 +127,6 @@ def photo_features(fold, split, size=96):
 
 @lru_cache(maxsize=2)
 def _all_family_features(size):
-    from tl_helpers.models.features import extract_features
-
     results = []
     for data in (load_emoji("noto", "all", labels="family", size=size), load_photos("all", size=size)):
         data = keep_classes(data, FAMILIES_TO_TRANSFER)
@@ -155,9 +152,6 @@ def predict_photos(arm, emoji, own, unlabelled, test):
     numpy.ndarray
         Class indices ``(n,)``.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
-
     (emoji_x, emoji_y), (own_x, own_y) = emoji, own
     fitted_on = {"photos": own_x, "emoji": emoji_x, "pooled": np.concatenate([emoji_x, own_x])}.get(arm, unlabelled)
     to_photo = StandardScaler().fit(fitted_on)

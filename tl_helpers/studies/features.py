@@ -10,11 +10,26 @@ import warnings
 from functools import cache
 from pathlib import Path
 
+import keras
 import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.preprocessing import StandardScaler
 
+from tl_helpers.datasets.dataset import sample_budget
 from tl_helpers.datasets.emoji import EMOJI_STYLES, load_emoji
 from tl_helpers.datasets.photos import load_photos
 from tl_helpers.datasets.street import load_street
+from tl_helpers.experiments.similarity import cka
+from tl_helpers.grid.stored import study_provenance
+from tl_helpers.models.backbones import load_backbone
+from tl_helpers.models.feature_maps import stage_features
+from tl_helpers.models.features import extract_features, probe
+from tl_helpers.models.forward import make_forward
+from tl_helpers.models.heads import add_class_head
+from tl_helpers.models.small_network import body_of, small_cnn_body
+from tl_helpers.models.source_models import load_source_model
+from tl_helpers.training.fit import fit_transfer
 
 SIZE = 96
 STAGES = ("stem", *(f"block{number}" for number in range(1, 8)), "conv_head")
@@ -40,11 +55,6 @@ def backbone_with(weights, size=SIZE):
     -------
     Backbone
     """
-    import keras
-
-    from tl_helpers.models.backbones import load_backbone
-    from tl_helpers.models.forward import make_forward
-
     if weights == "imagenet":
         return load_backbone(size=size)
     keras.utils.set_random_seed(0)
@@ -73,8 +83,6 @@ def features_of(name, weights):
     dict of str to numpy.ndarray
         Stage → ``(n, d)``, in the order of :func:`pictures_of`.
     """
-    from tl_helpers.models.feature_maps import stage_features
-
     x = pictures_of(name).x
     if weights == "pixels":
         small = pixels(x)
@@ -254,8 +262,6 @@ def target_features(target, fold, split, *, weights="imagenet", stage="conv_head
 
 
 def _probe_target(target, seed, split, weights, stage):
-    from tl_helpers.models.features import probe
-
     features, y = target_features(target, seed % 10, "train", weights=weights, stage=stage)
     drawn = _draw(y, LABELS_PER_CLASS, seed)
     classifier = probe(features[drawn], y[drawn])
@@ -330,10 +336,6 @@ def attribute_scores(weights, fold, split="test"):
         Attribute → area under the ROC curve in %, chance 50: the share of pairs of an emoji with and one without it
         that are ranked right. NaN where the split has none.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import roc_auc_score
-    from sklearn.preprocessing import StandardScaler
-
     features, table = features_of("noto", weights)["conv_head"], attribute_table()
     train, test = (_emoji_split("clean8", fold, part)[0] for part in ("train", split))
     scaler = StandardScaler().fit(features[train])
@@ -522,15 +524,6 @@ def street_activations(network, seed):
 
 @cache
 def _street_activations(network, seed):
-    import keras
-
-    from tl_helpers.datasets.dataset import sample_budget
-    from tl_helpers.grid.stored import study_provenance
-    from tl_helpers.models.heads import add_class_head
-    from tl_helpers.models.small_network import body_of, small_cnn_body
-    from tl_helpers.models.source_models import load_source_model
-    from tl_helpers.training.fit import fit_transfer
-
     start = seed + 1000 if network == "scratch again" else seed
     strategy = network.removesuffix(" again")
     from_source = strategy in ("source", "fine_tuning")
@@ -564,8 +557,6 @@ def network_similarity(arm, budget, seed, *, rate=None, split="test"):
         ``score``: 100 × debiased CKA on 500 line drawings; ``plain``: 100 × plain CKA on the first 50 of them.
     """
     del rate, split
-    from tl_helpers.experiments.similarity import cka
-
     x, y = (street_activations(network, seed)[budget] for network in PAIRS[arm])
     return {"score": 100 * cka(x, y), "plain": 100 * cka(x[:50], y[:50], debiased=False)}
 
@@ -595,8 +586,6 @@ def prepared_features(preparation):
     numpy.ndarray
         ``(n, 1280)``.
     """
-    from tl_helpers.models.features import extract_features
-
     x = PREPARATIONS[preparation](pictures_of("noto").x)
     with warnings.catch_warnings():  # that the pictures are wrongly prepared is what is studied
         warnings.filterwarnings("ignore", message=".*expects pixel values 0…255")
@@ -623,8 +612,6 @@ def wrong_preprocessing(arm, budget, seed, *, rate=None, split="test"):
         ``score``: mean recall over eight groups of emoji in %.
     """
     del rate
-    from tl_helpers.models.features import probe
-
     (train, y), (test, test_y) = (_emoji_split("clean8", seed % 10, part) for part in ("train", split))
     drawn = _draw(y, LABELS_PER_CLASS, seed)
     trained_as = "as declared" if budget == "in use only" else arm

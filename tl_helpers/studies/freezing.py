@@ -6,15 +6,23 @@ them.
 
 from __future__ import annotations
 
+import time
 from functools import lru_cache
 
+import keras
 import numpy as np
 
 from tl_helpers.datasets.dataset import sample_budget, with_wrong_labels
 from tl_helpers.datasets.emoji import load_emoji
 from tl_helpers.datasets.street import street
 from tl_helpers.grid.stored import study_provenance
+from tl_helpers.models.backbones import Backbone, load_backbone
+from tl_helpers.models.features import extract_features, probe
+from tl_helpers.models.heads import add_class_head
+from tl_helpers.models.small_network import small_cnn_body
 from tl_helpers.studies.street_runs import run_classifier
+from tl_helpers.training.evaluation import accuracy
+from tl_helpers.training.fit import fit_transfer
 from tl_helpers.training.freezing import trainable_report
 
 # ---------------------------------------------------------------- the freezing sweep of 2014, at home
@@ -38,12 +46,6 @@ def sweep_network(n_classes, *, seed):
     keras.Model
         From images ``(n, 28, 28, 1)`` to logits ``(n, n_classes)``; layers ``conv1`` … ``conv5``, ``head``.
     """
-    import keras
-
-    from tl_helpers.models.backbones import Backbone
-    from tl_helpers.models.heads import add_class_head
-    from tl_helpers.models.small_network import small_cnn_body
-
     body = small_cnn_body((28, 28, 1), seed=seed)
     initializer = keras.initializers.HeUniform(seed=10 * seed + 5)
     settings = {"padding": "same", "activation": "relu", "kernel_initializer": initializer}
@@ -78,8 +80,6 @@ def _half(split, classes):
 @lru_cache(maxsize=4)
 def _base_weights(half, seed):
     """Train a base network on one half of the garments and return its weights by layer."""
-    from tl_helpers.training.fit import fit_transfer
-
     model = sweep_network(5, seed=1000 + seed)
     train = _half("source", garment_halves(seed)["AB".index(half)])
     settings = {"learning_rate": SWEEP_SOURCE_RATE, "updates": SWEEP_UPDATES, "seed": 1000 + seed}
@@ -114,9 +114,6 @@ def freezing_sweep(arm, budget, seed, *, rate=None, split="test"):
 @lru_cache(maxsize=8)
 def _sweep_run(arm, budget, seed, rate, split):
     """Run once; without copied layers all arms of one target are the same run."""
-    from tl_helpers.training.evaluation import accuracy
-    from tl_helpers.training.fit import fit_transfer
-
     digits = arm[2] == "D"
     if digits:
         # There are no validation digits: the rate is chosen on the pool that notebooks call "target".
@@ -310,14 +307,6 @@ def backbone_depth(arm, budget, seed, *, rate=None, split="test"):
     dict
         ``score``: accuracy in %; ``train_seconds``: CPU seconds; ``trainable``: parameters that move.
     """
-    import time
-
-    from tl_helpers.models.backbones import load_backbone
-    from tl_helpers.models.features import extract_features, probe
-    from tl_helpers.models.heads import add_class_head
-    from tl_helpers.training.evaluation import accuracy
-    from tl_helpers.training.fit import fit_transfer
-
     labelled = sample_budget(load_emoji("noto", "train", fold=seed % 10, size=BACKBONE_SIZE), budget, seed=seed)
     test = load_emoji("noto", split, fold=seed % 10, size=BACKBONE_SIZE)
     backbone = load_backbone(size=BACKBONE_SIZE)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas
+
 from tl_helpers.files import data_folder
 from tl_helpers.grid.stored import save_study
 from tl_helpers.studies.catalogue import ROUTE_STUDIES, STUDIES
@@ -54,8 +56,6 @@ def _tune_and_measure(name, study, n_jobs):
 
 def _run_routes(n_jobs):
     """Run the studies of all routes; return one table, and what was asked for by study."""
-    import pandas
-
     tables, specs = [], {}
     # Text and image is Weight Sharing too, in the emoji's world.
     for name, study in (ROUTE_STUDIES | {"emoji_text": STUDIES["emoji_text"]}).items():

@@ -11,7 +11,11 @@ import numpy as np
 
 from tl_helpers.datasets.dataset import sample_budget
 from tl_helpers.datasets.street import street
+from tl_helpers.models.source_models import load_source_model
 from tl_helpers.studies.street_runs import run_shoe_scenes
+from tl_helpers.training.evaluation import accuracy
+from tl_helpers.training.fit import fit_transfer
+from tl_helpers.training.multitask import forgetting, scene_loss
 
 UPDATES = 200
 TASKS = ("class", "box", "mask")
@@ -40,8 +44,6 @@ def task_importance(arm, budget, seed, *, rate=None, split="test"):
         ``score``: of the task that is meant, in %; ``class`` (accuracy), ``box`` and ``mask`` (mean intersection over
         union), all in %, of those that were trained.
     """
-    from tl_helpers.training.multitask import scene_loss
-
     weights = {task: 1.0 if task == arm else budget for task in TASKS}
     measured = run_shoe_scenes(
         scene_loss(weights), IMPORTANCE_SCENES, rate=rate, updates=UPDATES, seed=seed, split=split
@@ -68,8 +70,6 @@ def task_weighting(arm, budget, seed, *, rate=None, split="test"):
     dict
         ``score``: the mean of ``class``, ``box`` and ``mask``, in %.
     """
-    from tl_helpers.training.multitask import scene_loss
-
     loss = {"static": scene_loss(dict.fromkeys(TASKS, 1.0)), "uncertainty": scene_loss("uncertainty")}.get(arm)
     measured = run_shoe_scenes(loss, budget, rate=rate, updates=UPDATES, seed=seed, split=split)
     return {"score": float(np.mean(list(measured.values()))), "learning_rate": rate, "updates": UPDATES} | measured
@@ -108,10 +108,6 @@ def forgetting_garments(arm, budget, seed, *, rate=None, split="test"):
         points.
     """
     del rate
-    from tl_helpers.models.source_models import load_source_model
-    from tl_helpers.training.evaluation import accuracy
-    from tl_helpers.training.multitask import forgetting
-
     before, model = load_source_model("street_garments"), load_source_model("street_garments")
     sketches, photos = street("sketch", split), street("photo", split)
     row = {"updates": 0}
@@ -136,8 +132,6 @@ def learn_sketches(model, sketches, way, rate, *, seed):
         Learning rate.
     seed : int
     """
-    from tl_helpers.training.fit import fit_transfer
-
     data, batch_size = (sketches.x, sketches.y), 32
     if way == "replay":
         photos = street("photo", "source")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 
 import numpy as np
+import pandas
 
 from tl_helpers.experiments.verdict import transfer_verdict
 from tl_helpers.grid.one_run import MEASURED
@@ -152,8 +153,6 @@ def route_gains(runs=None):
         One row per route and budget: ``route``, ``budget``, ``n``, ``difference`` with ``low`` and ``high`` (points,
         95 % interval), ``p``, ``p_holm`` (corrected over the route's budgets) and ``verdict``, the checks included.
     """
-    import pandas
-
     runs = load_study("routes") if runs is None else runs
     tables = [route_verdict(route, runs).table.assign(route=route.name) for route in ROUTES]
     table = pandas.concat(tables, ignore_index=True)

@@ -11,12 +11,20 @@ import dataclasses
 from functools import lru_cache
 from typing import NamedTuple
 
+import keras
 import numpy as np
+from keras import ops
 
 from tl_helpers.datasets.collections import scraped_thumbnails, two_digit_collections
 from tl_helpers.datasets.dataset import sample_budget, with_wrong_labels
 from tl_helpers.datasets.street import load_street_scenes, street
+from tl_helpers.models.features import extract_features, probe
+from tl_helpers.models.small_network import body_of, small_cnn
+from tl_helpers.models.source_models import load_source_model
 from tl_helpers.studies.street_runs import held_out_scenes, run_classifier, run_detector, run_shoe_scenes
+from tl_helpers.training.evaluation import accuracy
+from tl_helpers.training.fit import fit_transfer
+from tl_helpers.training.multitask import scene_loss
 
 UPDATES = 200
 
@@ -46,10 +54,6 @@ def _classify(arm, source, labelled, test, *, rate, seed):
 
 def _features_and_regression(labelled, test, source):
     """Logistic regression on standardised features of the frozen body: no training at all."""
-    from tl_helpers.models.features import extract_features, probe
-    from tl_helpers.models.small_network import body_of
-    from tl_helpers.models.source_models import load_source_model
-
     body = body_of(load_source_model(source))
     classifier = probe(extract_features(body, labelled.x), labelled.y)
     return {"score": 100 * classifier.score(extract_features(body, test.x), test.y)}
@@ -58,9 +62,6 @@ def _features_and_regression(labelled, test, source):
 @lru_cache(maxsize=1)
 def _random_label_model():
     """Train a source model on labels that mean nothing: the control for 'is it what the source knew?'."""
-    from tl_helpers.models.small_network import small_cnn
-    from tl_helpers.training.fit import fit_transfer
-
     data = street("photo", "source", "family")
     shuffled = dataclasses.replace(data, y=np.random.default_rng(0).permutation(data.y))
     model = small_cnn((28, 28, 1), len(data.label_names), seed=0)
@@ -189,10 +190,6 @@ def dataset_merging(arm, budget, seed, *, rate=None, split="test"):
     dict
         ``score``: accuracy in % on own pictures.
     """
-    from tl_helpers.models.small_network import small_cnn
-    from tl_helpers.training.evaluation import accuracy
-    from tl_helpers.training.fit import fit_transfer
-
     own = sample_budget(street("photo", "target"), budget, seed=seed)
     x, y = own.x, own.y
     if arm.startswith("merged"):
@@ -220,10 +217,6 @@ def weight_sharing(arm, budget, seed, *, rate=None, split="test"):
     dict
         ``score``: accuracy in %, the mean of both collections.
     """
-    from tl_helpers.models.small_network import small_cnn
-    from tl_helpers.training.evaluation import accuracy
-    from tl_helpers.training.fit import fit_transfer
-
     train, test = {}, {}
     for number, (name, parts) in enumerate(two_digit_collections().items()):
         x, y = parts["train"]
@@ -269,8 +262,6 @@ def multi_task(arm, budget, seed, *, rate=None, split="test"):
         ``score``: accuracy in % of the class, or for ``"box"`` and ``"mask"`` the mean overlap in %; and as far as the
         arm answers them ``class``, ``box`` and ``mask``.
     """
-    from tl_helpers.training.multitask import scene_loss
-
     asked = arm.removesuffix("_longer")
     weights = {"class": 1.0, "box": 1.0, "mask": 0.1 if asked == "joint_mask_0.1" else 1.0}
     if asked in weights:
@@ -297,10 +288,6 @@ def parallel_training(arm, budget, seed, *, rate=None, split="test"):
     dict
         ``score``: accuracy in % of the garments.
     """
-    from tl_helpers.models.small_network import small_cnn
-    from tl_helpers.training.evaluation import accuracy
-    from tl_helpers.training.fit import fit_transfer
-
     garments = sample_budget(street("photo", "target"), budget, seed=seed)
     test, settings = street("photo", split), {"updates": _updates(arm), "seed": seed, "learning_rate": rate}
     if arm.startswith("separate"):
@@ -320,9 +307,6 @@ def parallel_training(arm, budget, seed, *, rate=None, split="test"):
 
 def _own_question(target, output):
     """Cross-entropy among the ten garments for a garment, among the two parities for a digit."""
-    import keras
-    from keras import ops
-
     is_digit = ops.cast(ops.expand_dims(target, -1) >= 10, output.dtype)
     asked = ops.concatenate([0 * output[:, :10] + is_digit, 0 * output[:, 10:] + 1 - is_digit], axis=-1)
     return keras.losses.sparse_categorical_crossentropy(target, output - 1e4 * asked, from_logits=True)

@@ -6,10 +6,21 @@ import dataclasses
 from functools import lru_cache
 
 import numpy as np
+from scipy.special import softmax
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from tl_helpers.datasets.dataset import sample_budget
 from tl_helpers.datasets.street import load_street, load_street_scenes, street
+from tl_helpers.experiments.label_shift import adjust_to_prior, estimate_prior
+from tl_helpers.models.heads import add_class_head
+from tl_helpers.models.small_network import adapt_input, body_of, small_cnn_body
+from tl_helpers.models.source_models import load_source_model
 from tl_helpers.studies.street_runs import run_classifier, run_detector
+from tl_helpers.training.evaluation import accuracy
+from tl_helpers.training.fit import fit_transfer
 
 
 def street_labels(arm, budget, seed, *, rate=None, split="test"):
@@ -77,11 +88,6 @@ def classical_accuracy(arm, labelled, test, *, seed):
     float
         Accuracy, 0…1.
     """
-    from sklearn.ensemble import RandomForestClassifier
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
     classifiers = {
         "forest": RandomForestClassifier(n_estimators=300, random_state=seed),
         "pixels": make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500)),
@@ -115,12 +121,6 @@ def street_feature_space(arm, budget, seed, *, rate=None, split="test"):
     dict
         ``score``: accuracy in %.
     """
-    from tl_helpers.models.heads import add_class_head
-    from tl_helpers.models.small_network import adapt_input, body_of, small_cnn_body
-    from tl_helpers.models.source_models import load_source_model
-    from tl_helpers.training.evaluation import accuracy
-    from tl_helpers.training.fit import fit_transfer
-
     labelled = sample_budget(street("photo", "target", size=56), budget, seed=seed)
     test = street("photo", split, size=56)
     if arm == "shrink":
@@ -203,8 +203,6 @@ def street_rare(arm, budget, seed, *, rate=None, split="test"):
         ``score``: accuracy in %.
     """
     del rate
-    from tl_helpers.experiments.label_shift import adjust_to_prior, estimate_prior
-
     probabilities, y = _garment_probabilities(split)
     random = np.random.default_rng(seed)
     shares = rare_shares(budget, 10, random)
@@ -241,10 +239,6 @@ def rare_shares(ratio, n_classes, random):
 
 @lru_cache(maxsize=2)
 def _garment_probabilities(split):
-    from scipy.special import softmax
-
-    from tl_helpers.models.source_models import load_source_model
-
     data = load_street("photo", split)
     logits = load_source_model("street_garments").predict(data.x, batch_size=500, verbose=0)
     return softmax(logits.astype("float64"), axis=1), data.y

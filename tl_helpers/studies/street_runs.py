@@ -5,6 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 
 from tl_helpers.datasets.street import load_street_scenes
+from tl_helpers.models.boxes import box_iou, box_loss, decode_boxes, encode_boxes
+from tl_helpers.models.heads import add_box_head, add_class_head
+from tl_helpers.models.small_network import adapt_input, body_of, small_cnn_body
+from tl_helpers.models.source_models import load_source_model
+from tl_helpers.training.evaluation import accuracy
+from tl_helpers.training.fit import fit_transfer
+from tl_helpers.training.multitask import TASKS, add_scene_heads, fit_pcgrad, measure_scenes, scene_loss, scene_targets
 
 
 def starting_body(source, input_shape, *, seed):
@@ -23,9 +30,6 @@ def starting_body(source, input_shape, *, seed):
     -------
     Backbone
     """
-    from tl_helpers.models.small_network import adapt_input, body_of, small_cnn_body
-    from tl_helpers.models.source_models import load_source_model
-
     if source is None:
         return small_cnn_body(input_shape, seed=seed)
     model = load_source_model(source) if isinstance(source, str) else source
@@ -55,10 +59,6 @@ def run_classifier(source, labelled, test, *, rate, updates, seed, head="flatten
     row : dict
         ``score`` (accuracy in %), ``learning_rate``, ``updates`` and ``train_seconds`` (CPU).
     """
-    from tl_helpers.models.heads import add_class_head
-    from tl_helpers.training.evaluation import accuracy
-    from tl_helpers.training.fit import fit_transfer
-
     body = starting_body(source, labelled.x.shape[1:], seed=seed)
     model = add_class_head(body, len(labelled.label_names), head=head, seed=seed)
     fit = fit_transfer(model, labelled, learning_rate=rate, updates=updates, seed=seed, **settings)
@@ -88,10 +88,6 @@ def run_detector(source, scenes, test, *, rate, updates, seed, strategy):
     row : dict
         ``score`` (its mean in %), ``learning_rate`` and ``updates``.
     """
-    from tl_helpers.models.boxes import box_iou, box_loss, decode_boxes, encode_boxes
-    from tl_helpers.models.heads import add_box_head
-    from tl_helpers.training.fit import fit_transfer
-
     model = add_box_head(starting_body(source, scenes.x.shape[1:], seed=seed), seed=seed)
     targets = encode_boxes(scenes.boxes, grid=7, cell=8)
     settings = {"learning_rate": rate, "updates": updates, "batch_size": 16, "seed": seed, "loss": box_loss}
@@ -136,16 +132,6 @@ def run_shoe_scenes(loss, n, *, rate, updates, seed, split):
     dict of str to float
         See :func:`tl_helpers.training.multitask.measure_scenes`.
     """
-    from tl_helpers.training.fit import fit_transfer
-    from tl_helpers.training.multitask import (
-        TASKS,
-        add_scene_heads,
-        fit_pcgrad,
-        measure_scenes,
-        scene_loss,
-        scene_targets,
-    )
-
     scenes = load_street_scenes("photo", "target", n=n, seed=seed, target="shoes", distractors="garment")
     learned = loss is not None and loss.weights == "uncertainty"
     body = starting_body(None, scenes.x.shape[1:], seed=seed)

@@ -10,9 +10,18 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
+import keras
 import numpy as np
+from keras import layers
+from scipy.special import softmax
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
 
 from tl_helpers.datasets.emoji import load_emoji
+from tl_helpers.models.backbones import load_backbone
+from tl_helpers.models.features import extract_features
+from tl_helpers.models.forward import make_forward
+from tl_helpers.training.fit import fit_transfer
 
 UPDATES = 200
 SIZE = 128
@@ -81,8 +90,6 @@ def emoji_with_text(budget, seed, *, split="test", keywords=False):
         deviations and the list of words come from all emoji that may be trained on, which takes no label; both parts
         are scaled to the same total variance, so that neither drowns the other.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
     emoji, pictures = _emoji_features()
     rows = {part: _rows_of(seed % 10, part) for part in ("train", split)}
     texts = [text if keywords else text.partition(", ")[0] for text in emoji.texts]
@@ -117,8 +124,6 @@ def fit_regression(x, y, test_x):
     numpy.ndarray
         ``(m, n_classes)``, 0…1.
     """
-    from sklearn.linear_model import LogisticRegression
-
     # With an L2 penalty the best weights are a sum of training rows: n coordinates do for d columns, and exactly.
     basis, coordinates = np.linalg.qr(x.T.astype("float64"))
     classifier = LogisticRegression(C=0.05, max_iter=1000).fit(coordinates.T, y)
@@ -142,13 +147,6 @@ def fit_network(x, y, test_x, *, rate, seed):
     numpy.ndarray
         ``(m, n_classes)``, 0…1.
     """
-    import keras
-    from keras import layers
-    from scipy.special import softmax
-
-    from tl_helpers.models.forward import make_forward
-    from tl_helpers.training.fit import fit_transfer
-
     inputs = keras.Input(x.shape[1:])
     shared = layers.Dense(HIDDEN, activation="relu", name="shared")(inputs)
     model = keras.Model(inputs, layers.Dense(int(y.max()) + 1, name="head")(shared))
@@ -159,9 +157,6 @@ def fit_network(x, y, test_x, *, rate, seed):
 @lru_cache(maxsize=1)
 def _emoji_features():
     """Return all emoji of the eight groups and the frozen backbone's features of them; a process extracts once."""
-    from tl_helpers.models.backbones import load_backbone
-    from tl_helpers.models.features import extract_features
-
     emoji = load_emoji("noto", "all", size=SIZE)
     # Beside the runs of studies, where there are any; a notebook keeps no files.
     runs = Path(".tl_cache/studies")

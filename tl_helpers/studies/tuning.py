@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas
 
 from tl_helpers.grid.keys import group_rows
 from tl_helpers.grid.run import run_grid
@@ -83,8 +84,6 @@ def _wider(offer, chosen):
 
 def _run_arms(study, function, arms, seeds, **settings):
     """Run arms (a name, perhaps with `` @ `` and a rate) at their budgets."""
-    import pandas
-
     frames = []
     for budgets in dict.fromkeys([study.budgets, study.budgets[::2]]):
         chosen = [arm for arm in arms if study.budgets_of(arm.split(" @ ")[0]) == budgets]
