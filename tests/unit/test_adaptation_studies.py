@@ -11,7 +11,8 @@ from tl_helpers.datasets.photos import load_photos
 from tl_helpers.datasets.street import load_street
 from tl_helpers.experiments.intervals import paired_difference
 from tl_helpers.grid.stored import load_study
-from tl_helpers.studies import adaptation as studies
+from tl_helpers.models.features import probe
+from tl_helpers.studies import adaptation as studies, frozen_features
 from tl_helpers.training.adaptation import coral, standardise
 
 WITHOUT_TRAINING = ("source_only", "per_domain", "coral")
@@ -61,7 +62,7 @@ def test_leaving_out_empty_directions_changes_no_prediction():
     x, unlabelled, test = (random.normal(size=(n, 60)) + (n == 20) for n in (30, 20, 25))
     y = np.arange(30) % 3
     shared, others, asked = (standardise(part, like=x) for part in (x, unlabelled, test))
-    expected = studies.fit_regression(coral(shared, others), y).predict(asked)
+    expected = probe(coral(shared, others), y, standardise=False).predict(asked)
     np.testing.assert_array_equal(studies.predict_by_alignment("coral", (x, y), unlabelled, test), expected)
 
 
@@ -167,7 +168,7 @@ def made_up_features(monkeypatch):
         random = np.random.default_rng(number)
         features = 3 * np.eye(40)[data.y] + 2 * number + random.normal(size=(len(data), 40))
         worlds["photos" if number else "emoji"] = data.ids, features.astype("float32")
-    monkeypatch.setattr(studies, "_all_features", worlds.get)
+    monkeypatch.setattr(frozen_features, "_all_family_features", worlds.get)
 
 
 @pytest.mark.slow(seconds=1)
@@ -176,13 +177,13 @@ def made_up_features(monkeypatch):
 def test_labels_of_photographs_reach_only_the_arms_that_are_given_them(made_up_features, monkeypatch, pair, arm):
     rate = 1e-2 if arm == "dann" else None
     before = studies.adapt_photos(arm, pair, 0, rate=rate)["score"]
-    features, target = studies._family_features, studies.PHOTO_PAIRS[pair].target
+    features, target = studies.family_features, studies.PHOTO_PAIRS[pair].target
 
     def without_labels(collection, families, split, fold):
         x, y = features(collection, families, split, fold)
         return x, shuffled(y) if (collection, split) == (target, "train") else y
 
-    monkeypatch.setattr(studies, "_family_features", without_labels)
+    monkeypatch.setattr(studies, "family_features", without_labels)
     assert (studies.adapt_photos(arm, pair, 0, rate=rate)["score"] == before) == (arm != "target_5")
 
 
@@ -190,23 +191,25 @@ def test_labels_of_photographs_reach_only_the_arms_that_are_given_them(made_up_f
 @pytest.mark.parametrize("pair", studies.PHOTO_PAIRS.values(), ids=studies.PHOTO_PAIRS)
 def test_photographs_that_test_are_in_no_training_split(pair):
     for fold in range(10):
-        split = {part: set(studies.load_family(pair.target, pair.families, part, fold=fold).ids) for part in PARTS}
+        split = {
+            part: set(frozen_features.load_family(pair.target, pair.families, part, fold=fold).ids) for part in PARTS
+        }
         assert sum(map(len, split.values())) == len(set().union(*split.values()))
-        source = studies.load_family(pair.source, pair.families, "train", fold=fold)
-        held_out = studies.load_family(pair.source, pair.families, "validation", fold=fold)
+        source = frozen_features.load_family(pair.source, pair.families, "train", fold=fold)
+        held_out = frozen_features.load_family(pair.source, pair.families, "validation", fold=fold)
         assert not set(source.ids) & (set(held_out.ids) | set().union(*split.values()))
         assert set(source.y) == set(range(len(pair.families)))
 
 
 @pytest.mark.slow(seconds=2)
 def test_rates_are_chosen_on_the_source_and_tested_on_all_that_was_held_out(made_up_features, monkeypatch):
-    asked, features = [], studies._family_features
+    asked, features = [], studies.family_features
 
     def note(collection, families, split, fold):
         asked.append((collection, split))
         return features(collection, families, split, fold)
 
-    monkeypatch.setattr(studies, "_family_features", note)
+    monkeypatch.setattr(studies, "family_features", note)
     pair = "cut-outs → full photographs"
     studies.adapt_photos("dann", pair, 3, rate=1e-3, split="validation")
     assert sorted(asked) == [("gcompris", "train"), ("tuxpaint", "train"), ("tuxpaint", "validation")]

@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings, strategies as st
 from scipy import stats
+from sklearn.metrics import recall_score
 
 from tl_helpers.datasets.dataset import Dataset, Domain, Task
 from tl_helpers.experiments import statistics
+from tl_helpers.experiments.averages import macro_average
 from tl_helpers.experiments.budgets import label_efficiency
 from tl_helpers.experiments.intervals import confidence_interval, paired_difference
 from tl_helpers.experiments.statistics import holm
@@ -34,6 +36,12 @@ def table(differences, base=0.0, **columns):
 
 
 # ---------------------------------------------------------------- by hand
+
+
+def test_in_a_macro_average_each_class_counts_the_same():
+    y, predicted = np.array([0] * 8 + [1, 1] + [3]), np.array([0] * 8 + [1, 2] + [0])
+    assert macro_average(predicted == y, y) == (1 + 1 / 2 + 0) / 3
+    assert macro_average(predicted == y, y) == recall_score(y, predicted, labels=[0, 1, 3], average="macro")
 
 
 def test_an_interval_by_hand():

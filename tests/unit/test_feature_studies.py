@@ -6,7 +6,7 @@ import pytest
 from tl_helpers.datasets.emoji import EMOJI_STYLES
 from tl_helpers.datasets.photos import load_photos
 from tl_helpers.grid.stored import load_study
-from tl_helpers.studies import features as studies
+from tl_helpers.studies import features as studies, frozen_features
 
 
 def one_hot(y):
@@ -69,16 +69,8 @@ def test_the_main_colour_is_what_one_sees(name, colour):
 def test_pixels_are_averages_of_squares():
     x = np.zeros((2, 32, 32, 3), "uint8")
     x[1, 0:2, 2:4] = 100
-    small = studies.pixels(x).reshape(2, 16, 16, 3)
+    small = frozen_features.pixels(x).reshape(2, 16, 16, 3)
     assert small[1, 0, 1].tolist() == [100, 100, 100] and small.sum() == 300
-
-
-def test_a_sample_is_balanced_and_takes_all_of_a_rare_class():
-    y = np.repeat([0, 1, 2], [50, 4, 30])
-    drawn = studies._draw(y, 20, seed=5)
-    assert np.bincount(y[drawn]).tolist() == [20, 4, 20] and len(set(drawn)) == len(drawn)
-    np.testing.assert_array_equal(drawn, studies._draw(y, 20, seed=5))
-    assert set(drawn) != set(studies._draw(y, 20, seed=6))
 
 
 def test_retrieval_finds_what_is_the_same_but_for_each_features_scale_and_shift():

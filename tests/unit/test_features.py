@@ -562,6 +562,19 @@ def test_probe_learns_what_can_be_learned_and_nothing_from_noise():
     )
 
 
+def test_probe_takes_features_as_they_are_and_weighs_examples_and_classes():
+    generator = np.random.default_rng(0)
+    x, y = generator.normal(size=(60, 4)), (np.arange(60) % 3 == 0).astype(int)
+    standardised = (x - x.mean(axis=0)) / x.std(axis=0)
+    as_they_are = probe(standardised, y, standardise=False).predict_proba(standardised)
+    np.testing.assert_allclose(as_they_are, probe(x, y).predict_proba(x), atol=1e-6)
+    # To count the rarer class twice is to have as much of both.
+    weighed = probe(x, y, sample_weight=1.0 + y).predict_proba(x)
+    np.testing.assert_allclose(
+        probe(x, y, C=0.05 * 4 / 3, class_weight="balanced").predict_proba(x), weighed, atol=1e-3
+    )
+
+
 def test_probe_is_weaker_the_smaller_c_is():
     generator = np.random.default_rng(0)
     x, y = generator.normal(size=(40, 30)), np.arange(40) % 2

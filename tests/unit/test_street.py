@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tl_helpers.datasets import street as datasets, street_pictures as street
-from tl_helpers.datasets.dataset import Dataset, Domain, Task, sample_budget
+from tl_helpers.datasets.dataset import Dataset, Domain, Task, draw_per_class, rows_of, sample_budget
 from tl_helpers.datasets.street import FAMILIES, GARMENTS, load_street, load_street_scenes
 
 
@@ -176,6 +176,18 @@ def test_budgets_are_balanced_nested_and_drawn_anew_per_seed():
         sample_budget(data, 5000, seed=0)
     with pytest.raises(ValueError, match="at least 1"):
         sample_budget(data, 0, seed=0)
+
+
+def test_a_draw_by_class_is_nested_and_takes_all_of_a_rare_class():
+    y = np.repeat([0, 1, 2], [50, 4, 30])
+    drawn = draw_per_class(y, 20, seed=5)
+    assert np.bincount(y[drawn]).tolist() == [20, 4, 20] and len(set(drawn)) == len(drawn)
+    np.testing.assert_array_equal(drawn, draw_per_class(y, 20, seed=5))
+    assert set(draw_per_class(y, 10, seed=5)) < set(drawn) != set(draw_per_class(y, 20, seed=6))
+
+
+def test_rows_are_found_by_their_ids():
+    assert rows_of(np.array(["a", "b", "c"]), ["c", "a"]).tolist() == [2, 0]
 
 
 def make(**changes):

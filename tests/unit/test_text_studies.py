@@ -5,7 +5,7 @@ import pytest
 
 from tl_helpers.datasets.emoji import load_emoji
 from tl_helpers.studies import text as text_studies
-from tl_helpers.studies.text import emoji_text, emoji_with_text, fit_network, fit_regression
+from tl_helpers.studies.text import emoji_text, emoji_with_text, predict_by_network, predict_by_regression
 
 
 @pytest.fixture(autouse=True)
@@ -16,9 +16,7 @@ def planted_pictures(monkeypatch):
     features[np.arange(len(emoji)), emoji.y] += 3 * (emoji.y < 4)
     monkeypatch.setattr(text_studies, "_emoji_features", lambda: (emoji, features))
     monkeypatch.setattr(text_studies, "UPDATES", 60)
-    text_studies._rows_of.cache_clear()
-    yield emoji
-    text_studies._rows_of.cache_clear()
+    return emoji
 
 
 def test_samples_are_balanced_nested_and_apart_from_what_is_tested(planted_pictures):
@@ -57,8 +55,8 @@ def test_joint_sees_both_and_late_fusion_averages_two(monkeypatch):
         # The first model is sure of class 0, the second, if there is one, half as sure of class 1.
         return np.tile(np.eye(8)[0] if len(seen) % 2 else 0.5 * np.eye(8)[1], (len(test_x), 1))
 
-    monkeypatch.setattr(text_studies, "fit_regression", spy)
-    monkeypatch.setattr(text_studies, "fit_network", spy)
+    monkeypatch.setattr(text_studies, "predict_by_regression", spy)
+    monkeypatch.setattr(text_studies, "predict_by_network", spy)
     words, more_words = (emoji_with_text(3, 0, keywords=keywords)[0]["text"].shape[1] for keywords in (False, True))
     expected = {
         "image": [20],
@@ -94,12 +92,12 @@ def test_few_coordinates_give_the_same_regression_as_all_columns():
     random = np.random.default_rng(0)
     x, test_x, y = random.normal(size=(24, 60)), random.normal(size=(9, 60)), np.arange(24) % 3
     whole = LogisticRegression(C=0.05, max_iter=1000, tol=1e-8).fit(x, y).predict_proba(test_x)
-    np.testing.assert_allclose(fit_regression(x, y, test_x), whole, atol=1e-3)
+    np.testing.assert_allclose(predict_by_regression(x, y, test_x), whole, atol=1e-3)
 
 
 def test_probabilities_add_up_and_a_seed_repeats():
     train, test = emoji_with_text(3, 0)
     settings = {"rate": 1e-3, "seed": 1}
-    once, again = (fit_network(train["image"], train["y"], test["image"], **settings) for _ in range(2))
+    once, again = (predict_by_network(train["image"], train["y"], test["image"], **settings) for _ in range(2))
     np.testing.assert_allclose(once.sum(axis=1), 1)
     np.testing.assert_array_equal(once, again)

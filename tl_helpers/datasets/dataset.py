@@ -169,18 +169,52 @@ def sample_budget(data, per_class, *, seed):
     """
     if per_class < 1:
         raise ValueError(f"per_class must be at least 1, not {per_class}.")
-    order = np.random.default_rng(seed).permutation(len(data))
-    columns = []
-    for label, name in enumerate(data.label_names):
-        rows = order[data.y[order] == label]
-        if len(rows) < per_class:
-            most = np.bincount(data.y, minlength=len(data.label_names)).min()
+    counts = np.bincount(data.y, minlength=len(data.label_names))
+    for name, count in zip(data.label_names, counts, strict=True):
+        if count < per_class:
             raise ValueError(
-                f"Class {name!r} has {len(rows)} examples in split {data.split!r} of {data.domain.name}, fewer than "
-                f"the {per_class} asked for. Ask for at most {most}."
+                f"Class {name!r} has {count} examples in split {data.split!r} of {data.domain.name}, fewer than "
+                f"the {per_class} asked for. Ask for at most {counts.min()}."
             )
-        columns.append(rows[:per_class])
-    return data.subset(np.stack(columns, axis=1).ravel())
+    rows = draw_per_class(data.y, per_class, seed=seed)
+    return data.subset(rows.reshape(len(counts), per_class).T.ravel())
+
+
+def draw_per_class(y, per_class, *, seed):
+    """Draw rows class by class: so many of each, or all that there are of a rare one.
+
+    Parameters
+    ----------
+    y : numpy.ndarray
+        Class indices ``(n,)``.
+    per_class : int
+    seed : int or sequence of int
+        With one seed, a smaller draw is part of a larger one.
+
+    Returns
+    -------
+    numpy.ndarray
+        Rows, the classes one after the other.
+    """
+    order = np.random.default_rng(seed).permutation(len(y))
+    return np.concatenate([order[y[order] == label][:per_class] for label in np.unique(y)])
+
+
+def rows_of(ids, wanted):
+    """Return where some examples stand.
+
+    Parameters
+    ----------
+    ids, wanted : sequence of str
+        Of all examples, and of those looked for, which are among them.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(len(wanted),)``, indices into `ids`.
+    """
+    place = {name: row for row, name in enumerate(ids)}
+    return np.array([place[name] for name in wanted])
 
 
 def keep_classes(data, names):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from tl_helpers.datasets.dataset import Dataset, Domain, Task
+from tl_helpers.datasets.street import STREET_LABELS
 
 ONLINE_DATASETS = {
-    "mnist": tuple("0123456789"),
-    "fashion_mnist": (
-        *("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
-    ),
+    "mnist": STREET_LABELS["digit"],
+    "fashion_mnist": STREET_LABELS["garment"],
     "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
 }
 

@@ -8,6 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tl_helpers.arguments import check_finite
+from tl_helpers.experiments.averages import macro_average
 
 
 def cka(x, y, *, debiased=True):
@@ -166,8 +167,7 @@ def _proxy_a(x, y, seed):
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=1000, class_weight="balanced"))
     folds = StratifiedKFold(5, shuffle=True, random_state=seed)
     found = cross_val_predict(classifier, np.concatenate([x, y]), side, cv=folds)
-    error = np.mean([(found[side == one] != one).mean() for one in (0, 1)])
-    return float(2 * (1 - 2 * error))
+    return float(2 * (1 - 2 * macro_average(found != side, side)))
 
 
 def _unbiased_mmd(x, y):

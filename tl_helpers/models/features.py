@@ -234,7 +234,7 @@ def _write(path, outputs):
         )
 
 
-def probe(features, y, *, C=0.05, seed=0):
+def probe(features, y, *, C=0.05, seed=0, standardise=True, sample_weight=None, class_weight=None, max_iter=1000):
     """Fit the baseline that every fine-tuning must beat: logistic regression on standardised features.
 
     Parameters
@@ -247,6 +247,10 @@ def probe(features, y, *, C=0.05, seed=0):
         Inverse strength of the L2 penalty. Features are many and labels few, so it is small.
     seed : int
         Seed of the solver, where it uses one.
+    standardise : bool
+        False for features that are standardised already, in a way of their own.
+    sample_weight, class_weight, max_iter
+        See :class:`sklearn.linear_model.LogisticRegression`.
 
     Returns
     -------
@@ -265,4 +269,6 @@ def probe(features, y, *, C=0.05, seed=0):
     check_finite(y, "y")
     if len(np.unique(y)) < 2:
         raise ValueError("All labels are the same: a classifier needs examples of at least two classes.")
-    return make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=1000, random_state=seed)).fit(features, y)
+    regression = LogisticRegression(C=C, class_weight=class_weight, max_iter=max_iter, random_state=seed)
+    steps = [StandardScaler(), regression] if standardise else [regression]
+    return make_pipeline(*steps).fit(features, y, logisticregression__sample_weight=sample_weight)

@@ -9,47 +9,29 @@ source.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
 import keras
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score
 
-from tl_helpers.datasets.dataset import keep_classes, sample_budget
-from tl_helpers.datasets.emoji import load_emoji
-from tl_helpers.datasets.photos import load_photos, photo_families
+from tl_helpers.datasets.dataset import draw_per_class, sample_budget
+from tl_helpers.datasets.photos import photo_families
 from tl_helpers.datasets.street import load_street, street
-from tl_helpers.models.backbones import load_backbone
-from tl_helpers.models.features import extract_features
+from tl_helpers.experiments.averages import macro_average
+from tl_helpers.models.features import extract_features, probe
 from tl_helpers.models.small_network import body_of
 from tl_helpers.models.source_models import load_source_model
+from tl_helpers.studies.frozen_features import FAMILIES_TO_TRANSFER, family_features
 from tl_helpers.studies.street_runs import run_classifier
 from tl_helpers.training.adaptation import coral, fit_coral, fit_dann, standardise
+from tl_helpers.training.evaluation import mean_recall
 
 UPDATES = 200
 SOURCE_PICTURES = 3000
 SOURCE_POOL = 4000
 # How much more frequent the commonest garment is than the rarest, in the arms that end in "_uneven".
 UNEVEN = 50
-
-
-def fit_regression(x, y):
-    """Fit the classifier that all arms on features share.
-
-    Parameters
-    ----------
-    x : numpy.ndarray
-        Features ``(n, d)``, standardised beforehand, in whatever way the arm is about.
-    y : numpy.ndarray
-        Class indices ``(n,)``.
-
-    Returns
-    -------
-    sklearn.linear_model.LogisticRegression
-    """
-    return LogisticRegression(C=0.05, max_iter=1000).fit(x, y)
 
 
 def predict_by_alignment(arm, source, unlabelled, test):
@@ -79,17 +61,17 @@ def predict_by_alignment(arm, source, unlabelled, test):
     """
     x, y = source
     if arm == "per_domain":
-        return fit_regression(standardise(x), y).predict(standardise(test, like=unlabelled))
+        return probe(standardise(x), y, standardise=False).predict(standardise(test, like=unlabelled))
     shared, unlabelled, test = (standardise(part, like=x) for part in (x, unlabelled, test))
     if arm == "source_only":
-        return fit_regression(shared, y).predict(test)
+        return probe(shared, y, standardise=False).predict(test)
     if arm != "coral":
         raise ValueError(f"arm must be 'source_only', 'per_domain' or 'coral', not {arm!r}.")
     if x.shape[1] > len(x) + len(unlabelled):
         # Neither CORAL nor an L2 penalty cares for directions in which nothing varies; leaving them out saves time.
         rotation = np.linalg.svd(np.concatenate([shared, unlabelled]), full_matrices=False)[2].T
         shared, unlabelled, test = (part @ rotation for part in (shared, unlabelled, test))
-    return fit_regression(coral(shared, unlabelled), y).predict(test)
+    return probe(coral(shared, unlabelled), y, standardise=False).predict(test)
 
 
 def adapt_network(arm, model, source, unlabelled, *, rate, seed, layer="head_pool"):
@@ -123,14 +105,6 @@ def adapt_network(arm, model, source, unlabelled, *, rate, seed, layer="head_poo
         fit_dann(model, source, unlabelled, strength=float(arm == "dann"), layer=layer, **settings)
     else:
         raise ValueError(f"arm must be 'source_trained', 'dann' or 'deep_coral', not {arm!r}.")
-
-
-def _mean_recall(y, predicted):
-    return 100 * float(balanced_accuracy_score(y, predicted))
-
-
-def _predict(model, x):
-    return model.predict(x, batch_size=500, verbose=0).argmax(axis=1)
 
 
 # ---------------------------------------------------------------- drawings
@@ -172,13 +146,12 @@ def adapt_sketches(arm, budget, seed, *, rate=None, split="test"):
     if how in ("source_only", "per_domain", "coral"):
         source = _source_features()[rows], _photographs().y[rows]
         unlabelled = _street_features("sketch", "target")[drawn]
-        return {
-            "score": _mean_recall(test.y, predict_by_alignment(how, source, unlabelled, _street_features(view, split)))
-        }
+        predicted = predict_by_alignment(how, source, unlabelled, _street_features(view, split))
+        return {"score": 100 * macro_average(predicted == test.y, test.y)}
     model, photographs = load_source_model("street_garments"), _photographs().subset(rows)
     source, unlabelled = (photographs.x, photographs.y), street("sketch", "target").x[drawn]
     adapt_network(how, model, source, unlabelled, rate=rate, seed=seed)
-    return {"score": _mean_recall(test.y, _predict(model, test.x)), "learning_rate": rate, "updates": UPDATES}
+    return {"score": 100 * mean_recall(model, test), "learning_rate": rate, "updates": UPDATES}
 
 
 def _with_labels(arm, budget, seed, rate, split):
@@ -186,12 +159,12 @@ def _with_labels(arm, budget, seed, rate, split):
     labelled, test = sample_budget(street("sketch", "target"), budget // 10, seed=seed), street("sketch", split)
     if arm == "target_only":
         drawings = _garment_features(labelled.x)
-        classifier = fit_regression(standardise(drawings), labelled.y)
-        predicted = classifier.predict(standardise(_street_features("sketch", split), like=drawings))
-        return {"score": _mean_recall(test.y, predicted)}
+        classifier = probe(drawings, labelled.y)
+        right = classifier.predict(_street_features("sketch", split)) == test.y
+        return {"score": 100 * macro_average(right, test.y)}
     settings = {"rate": rate, "updates": UPDATES, "seed": seed, "strategy": "fine_tuning", "head": "average"}
     model, row = run_classifier("street_garments", labelled, test, **settings)
-    return row | {"score": _mean_recall(test.y, _predict(model, test.x))}
+    return row | {"score": 100 * mean_recall(model, test)}
 
 
 def draw_unlabelled(y, n, ratio, *, seed):
@@ -224,17 +197,17 @@ def _source_rows(seed):
     return np.random.default_rng(seed).permutation(SOURCE_POOL)[:SOURCE_PICTURES]
 
 
-@lru_cache(maxsize=1)
+@cache  # a second
 def _photographs():
     return load_street("photo", "source", n=SOURCE_POOL)
 
 
-@lru_cache(maxsize=1)
+@cache  # seconds, like the next
 def _source_features():
     return _garment_features(_photographs().x)
 
 
-@lru_cache(maxsize=4)
+@cache
 def _street_features(view, split):
     return _garment_features(street(view, split).x)
 
@@ -262,9 +235,7 @@ class Pair(NamedTuple):
 
 
 PHOTO_PAIRS = {
-    "emoji → photographs": Pair(
-        "emoji", "all", ("mammal", "bird", "sea animal", "plant", "building", "tool", "household")
-    ),
+    "emoji → photographs": Pair("emoji", "all", FAMILIES_TO_TRANSFER),
     "emoji → photographs, fruit or vegetable": Pair("emoji", "all", ("fruit", "vegetable")),
     "full photographs → cut-outs": Pair("gcompris", "tuxpaint", photo_families(5)),
     "cut-outs → full photographs": Pair("tuxpaint", "gcompris", photo_families(5)),
@@ -295,25 +266,25 @@ def adapt_photos(arm, budget, seed, *, rate=None, split="test"):
         ``score``: mean recall in %, on the two fifths of the photographs that are in neither training split.
     """
     pair, fold = PHOTO_PAIRS[budget], seed % 10
-    x, y = _family_features(pair.source, pair.families, "train", fold)
-    target_x, target_y = _family_features(pair.target, pair.families, "train", fold)
+    x, y = family_features(pair.source, pair.families, "train", fold)
+    target_x, target_y = family_features(pair.target, pair.families, "train", fold)
     if split == "validation":
-        test = _family_features(pair.source, pair.families, "validation", fold)
+        test_x, test_y = family_features(pair.source, pair.families, "validation", fold)
     else:
-        held_out = (_family_features(pair.target, pair.families, part, fold) for part in ("validation", "test"))
-        test = tuple(np.concatenate(parts) for parts in zip(*held_out, strict=True))
+        held_out = (family_features(pair.target, pair.families, part, fold) for part in ("validation", "test"))
+        test_x, test_y = (np.concatenate(parts) for parts in zip(*held_out, strict=True))
     if arm.startswith("target_"):
-        order = np.random.default_rng(seed).permutation(len(target_y))
-        labels = range(len(pair.families))
-        rows = np.concatenate([order[target_y[order] == label][: int(arm[-1])] for label in labels])
-        known, asked = (standardise(part, like=target_x) for part in (target_x[rows], test[0]))
-        return {"score": _mean_recall(test[1], fit_regression(known, target_y[rows]).predict(asked))}
+        rows = draw_per_class(target_y, int(arm[-1]), seed=seed)
+        known, asked = (standardise(part, like=target_x) for part in (target_x[rows], test_x))
+        right = probe(known, target_y[rows], standardise=False).predict(asked) == test_y
+        return {"score": 100 * macro_average(right, test_y)}
     if arm in ("source_only", "per_domain", "coral"):
-        return {"score": _mean_recall(test[1], predict_by_alignment(arm, (x, y), target_x, test[0]))}
+        right = predict_by_alignment(arm, (x, y), target_x, test_x) == test_y
+        return {"score": 100 * macro_average(right, test_y)}
     model = _two_layers(x.shape[1], len(pair.families), seed=seed)
     adapt_network(arm, model, (standardise(x), y), standardise(target_x, like=x), rate=rate, seed=seed, layer="hidden")
-    predicted = _predict(model, standardise(test[0], like=x))
-    return {"score": _mean_recall(test[1], predicted), "learning_rate": rate, "updates": UPDATES}
+    score = 100 * mean_recall(model, (standardise(test_x, like=x), test_y))
+    return {"score": score, "learning_rate": rate, "updates": UPDATES}
 
 
 def _two_layers(d, n_classes, *, seed):
@@ -321,42 +292,3 @@ def _two_layers(d, n_classes, *, seed):
     inputs = keras.Input((d,))
     hidden = keras.layers.Dense(64, activation="relu", kernel_initializer=first, name="hidden")(inputs)
     return keras.Model(inputs, keras.layers.Dense(n_classes, kernel_initializer=second, name="head")(hidden))
-
-
-def _family_features(collection, families, split, fold):
-    """Return features and family indices of one split."""
-    wanted, y = _members(collection, families, split, fold)
-    ids, features = _all_features("emoji" if collection == "emoji" else "photos")
-    place = {one: row for row, one in enumerate(ids)}
-    return features[[place[one] for one in wanted]], y
-
-
-@lru_cache(maxsize=256)
-def _members(collection, families, split, fold):
-    data = load_family(collection, families, split, fold=fold)
-    return data.ids, data.y
-
-
-def load_family(collection, families, split, *, fold=0):
-    """Load one side of a :class:`Pair` at 96 pixels.
-
-    Parameters
-    ----------
-    collection : {"emoji", "all", "gcompris", "tuxpaint"}
-    families : sequence of str
-    split : {"train", "validation", "test", "all"}
-    fold : int
-
-    Returns
-    -------
-    Dataset
-    """
-    if collection == "emoji":
-        return keep_classes(load_emoji("noto", split, fold=fold, labels="family", size=96), families)
-    return load_photos(split, fold=fold, size=96, source=collection, families=families)
-
-
-@lru_cache(maxsize=2)
-def _all_features(world):
-    data = load_emoji("noto", "all", labels="family", size=96) if world == "emoji" else load_photos("all", size=96)
-    return data.ids, extract_features(load_backbone(size=96), data.x)

@@ -8,7 +8,6 @@ from tl_helpers.studies.features import (
     CONVOLUTIONS,
     PAIRS,
     PREPARATIONS,
-    STAGES,
     TARGETS,
     TASKS,
     feature_tasks,
@@ -27,6 +26,7 @@ from tl_helpers.studies.freezing import (
     freeze_sketches,
     freezing_sweep,
 )
+from tl_helpers.studies.frozen_features import STAGES
 from tl_helpers.studies.multitask import FORGETTING_ARMS, forgetting_garments, task_importance, task_weighting
 from tl_helpers.studies.routes import (
     dataset_merging,

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score
-from sklearn.preprocessing import StandardScaler
 
-from tl_helpers.datasets.dataset import keep_classes, sample_budget
+from tl_helpers.datasets.dataset import draw_per_class, sample_budget
 from tl_helpers.datasets.emoji import load_emoji
-from tl_helpers.datasets.photos import load_photos
-from tl_helpers.models.backbones import load_backbone
-from tl_helpers.models.features import extract_features, probe
-from tl_helpers.models.small_network import small_cnn
-from tl_helpers.training.evaluation import accuracy
-from tl_helpers.training.fit import fit_transfer
-
-
-@lru_cache(maxsize=1)
-def _backbone(size):
-    return load_backbone(size=size)
+from tl_helpers.experiments.averages import macro_average
+from tl_helpers.models.features import probe
+from tl_helpers.studies.frozen_features import FAMILIES_TO_TRANSFER, backbone_with, family_features
+from tl_helpers.studies.street_runs import run_classifier, run_probe
+from tl_helpers.training.adaptation import standardise
 
 
 def emoji_labels(arm, budget, seed, *, rate=None, split="test"):
@@ -50,17 +39,10 @@ def emoji_labels(arm, budget, seed, *, rate=None, split="test"):
     labelled = sample_budget(load_emoji("noto", "train", fold=fold, size=size), budget, seed=seed)
     test = load_emoji("noto", split, fold=fold, size=size)
     if arm == "features":
-        backbone = _backbone(size)
-        classifier = probe(extract_features(backbone, labelled.x), labelled.y)
-        return {"score": 100 * classifier.score(extract_features(backbone, test.x), test.y)}
+        return run_probe(backbone_with("imagenet", size), labelled, test)
     updates = 800 if arm == "scratch_longer" else 200
-    model = small_cnn(labelled.x.shape[1:], len(labelled.label_names), seed=seed)
-    fit_transfer(model, labelled, strategy="scratch", learning_rate=rate, updates=updates, seed=seed)
-    return {"score": 100 * accuracy(model, test), "learning_rate": rate, "updates": updates}
-
-
-# Families with at least ten photographs in every fold's training split.
-FAMILIES_TO_TRANSFER = ("mammal", "bird", "sea animal", "plant", "building", "tool", "household")
+    settings = {"rate": rate, "updates": updates, "seed": seed, "strategy": "scratch", "head": "average"}
+    return run_classifier(None, labelled, test, **settings)[1]
 
 
 def photos_from_emoji(arm, budget, seed, *, rate=None, split="test"):
@@ -86,52 +68,12 @@ def photos_from_emoji(arm, budget, seed, *, rate=None, split="test"):
         ``score``: mean recall over classes in %.
     """
     del rate
-    emoji, photos, rows = photo_features(seed % 10, split)
-    x, y = photos
-    random = np.random.default_rng(seed)
-    train = random.permutation(rows["train"])
-    own = np.concatenate([train[y[train] == label][:budget] for label in range(len(FAMILIES_TO_TRANSFER))])
-    test = rows[split]
-    predicted = predict_photos(arm, emoji, (x[own], y[own]), x[train], x[test])
-    return {"score": 100 * balanced_accuracy_score(y[test], predicted)}
-
-
-@lru_cache(maxsize=4)
-def photo_features(fold, split, size=96):
-    """Extract the frozen backbone's features of all emoji and photographs of seven families.
-
-    Parameters
-    ----------
-    fold : int
-    split : {"validation", "test"}
-        Which photographs are held out.
-    size : int
-        Side in pixels.
-
-    Returns
-    -------
-    emoji : tuple of numpy.ndarray
-        Features ``(n, d)`` and family indices ``(n,)``.
-    photos : tuple of numpy.ndarray
-        The same.
-    rows : dict of str to numpy.ndarray
-        ``"train"`` and `split` → rows of `photos`.
-    """
-    (emoji_x, emoji_y, _), (photo_x, photo_y, photo_ids) = _all_family_features(size)
-    rows = {
-        part: np.flatnonzero(np.isin(photo_ids, load_photos(part, fold=fold, size=size).ids))
-        for part in ("train", split)
-    }
-    return (emoji_x, emoji_y), (photo_x, photo_y), rows
-
-
-@lru_cache(maxsize=2)
-def _all_family_features(size):
-    results = []
-    for data in (load_emoji("noto", "all", labels="family", size=size), load_photos("all", size=size)):
-        data = keep_classes(data, FAMILIES_TO_TRANSFER)
-        results.append((extract_features(_backbone(size), data.x), data.y, data.ids))
-    return results
+    fold = seed % 10
+    emoji = family_features("emoji", FAMILIES_TO_TRANSFER, "all", fold)
+    (x, y), (test, test_y) = (family_features("all", FAMILIES_TO_TRANSFER, part, fold) for part in ("train", split))
+    own = draw_per_class(y, budget, seed=seed)
+    right = predict_photos(arm, emoji, (x[own], y[own]), x, test) == test_y
+    return {"score": 100 * macro_average(right, test_y)}
 
 
 def predict_photos(arm, emoji, own, unlabelled, test):
@@ -153,16 +95,14 @@ def predict_photos(arm, emoji, own, unlabelled, test):
         Class indices ``(n,)``.
     """
     (emoji_x, emoji_y), (own_x, own_y) = emoji, own
-    fitted_on = {"photos": own_x, "emoji": emoji_x, "pooled": np.concatenate([emoji_x, own_x])}.get(arm, unlabelled)
-    to_photo = StandardScaler().fit(fitted_on)
-    to_emoji = to_photo if arm in ("emoji", "pooled") else StandardScaler().fit(emoji_x)
-    parts = {
-        "photos": [(to_photo.transform(own_x), own_y)],
-        "emoji": [(to_emoji.transform(emoji_x), emoji_y)],
-        "emoji_per_domain": [(to_emoji.transform(emoji_x), emoji_y)],
-    }.get(arm, [(to_emoji.transform(emoji_x), emoji_y), (to_photo.transform(own_x), own_y)])
+    own_domain = {"photos": own_x, "emoji": emoji_x, "pooled": np.concatenate([emoji_x, own_x])}.get(arm, unlabelled)
+    emoji_domain = own_domain if arm in ("emoji", "pooled") else emoji_x
+    from_emoji = standardise(emoji_x, like=emoji_domain), emoji_y
+    from_photos = standardise(own_x, like=own_domain), own_y
+    alone = {"photos": [from_photos], "emoji": [from_emoji], "emoji_per_domain": [from_emoji]}
+    parts = alone.get(arm, [from_emoji, from_photos])
     longest = max(len(y) for _, y in parts)
     weights = [np.full(len(y), longest / len(y) if arm == "per_domain_weighted" else 1.0) for _, y in parts]
     x, y = (np.concatenate(each) for each in zip(*parts, strict=True))
-    classifier = LogisticRegression(C=0.05, max_iter=1000).fit(x, y, sample_weight=np.concatenate(weights))
-    return classifier.predict(to_photo.transform(test))
+    classifier = probe(x, y, standardise=False, sample_weight=np.concatenate(weights))
+    return classifier.predict(standardise(test, like=own_domain))

@@ -1,153 +1,40 @@
 """Which runs stand behind notebook 02? Study functions about what a frozen ImageNet backbone's features are good for.
 
 Each is a function of ``arm``, ``budget`` and ``seed`` for :mod:`tl_helpers.studies.catalogue`, which lists and runs
-them. Their budgets are names of targets. Features are computed once per process.
+them. Their budgets are names of targets.
 """
 
 from __future__ import annotations
 
 import warnings
 from functools import cache
-from pathlib import Path
 
 import keras
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.preprocessing import StandardScaler
 
-from tl_helpers.datasets.dataset import sample_budget
+from tl_helpers.datasets.dataset import draw_per_class, rows_of, sample_budget
 from tl_helpers.datasets.emoji import EMOJI_STYLES, load_emoji
 from tl_helpers.datasets.photos import load_photos
 from tl_helpers.datasets.street import load_street
+from tl_helpers.experiments.averages import macro_average
 from tl_helpers.experiments.similarity import cka
 from tl_helpers.grid.stored import study_provenance
-from tl_helpers.models.backbones import load_backbone
-from tl_helpers.models.feature_maps import stage_features
 from tl_helpers.models.features import extract_features, probe
-from tl_helpers.models.forward import make_forward
 from tl_helpers.models.heads import add_class_head
 from tl_helpers.models.small_network import body_of, small_cnn_body
 from tl_helpers.models.source_models import load_source_model
+from tl_helpers.studies.frozen_features import STAGES, backbone_with, features_of, kept, pictures_of
 from tl_helpers.training.fit import fit_transfer
 
-SIZE = 96
-STAGES = ("stem", *(f"block{number}" for number in range(1, 8)), "conv_head")
 LABELS_PER_CLASS = 20
-
-
-# ---------------------------------------------------------------- features, each once
-
-
-@cache
-def backbone_with(weights, size=SIZE):
-    """Load the shipped backbone, or the same architecture with random weights.
-
-    Parameters
-    ----------
-    weights : {"imagenet", "random"}
-        The random ones come from one seed; BatchNorm then gets the means and variances of 200 emoji, so that no layer
-        is fed numbers far too large or too small.
-    size : int
-        Side of the pictures in pixels.
-
-    Returns
-    -------
-    Backbone
-    """
-    if weights == "imagenet":
-        return load_backbone(size=size)
-    keras.utils.set_random_seed(0)
-    backbone = load_backbone(size=size, weights=None)
-    norms = [layer for layer in backbone.model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    for layer in norms:
-        layer.momentum = 0.0
-    pictures = load_emoji("noto", "all", size=size).x[::4][:200]
-    make_forward(backbone.model, training=True)(pictures, batch_size=len(pictures))
-    return backbone
-
-
-@cache
-def features_of(name, weights):
-    """Return the features of a set of pictures at every stage, computed once.
-
-    Parameters
-    ----------
-    name : str
-        ``"photos"``, or one of :data:`tl_helpers.datasets.emoji.EMOJI_STYLES`.
-    weights : {"imagenet", "random", "pixels"}
-        ``"pixels"``: the pictures themselves at 16×16 pixels, whatever the stage.
-
-    Returns
-    -------
-    dict of str to numpy.ndarray
-        Stage → ``(n, d)``, in the order of :func:`pictures_of`.
-    """
-    x = pictures_of(name).x
-    if weights == "pixels":
-        small = pixels(x)
-        return {stage: small for stage in STAGES}
-    return stage_features(backbone_with(weights), x, cache=_kept())
-
-
-def _kept():
-    """Return where to keep features from one study to the next: beside their runs. A notebook keeps none."""
-    runs = Path(".tl_cache/studies")
-    return runs.parent / "features" if runs.is_dir() else None
-
-
-@cache
-def pictures_of(name):
-    """Return all photographs, or all emoji of the eight clean groups in one style, at 96 pixels.
-
-    Parameters
-    ----------
-    name : str
-        ``"photos"``, or one of :data:`tl_helpers.datasets.emoji.EMOJI_STYLES`.
-
-    Returns
-    -------
-    Dataset
-    """
-    return load_photos("all", size=SIZE) if name == "photos" else load_emoji(name, "all", size=SIZE)
-
-
-def pixels(x, side=16):
-    """Average pictures down to a few pixels and flatten them: the features of somebody without a network.
-
-    Parameters
-    ----------
-    x : numpy.ndarray
-        ``(n, h, w, c)``, h and w multiples of `side`.
-    side : int
-
-    Returns
-    -------
-    numpy.ndarray
-        ``float64``, ``(n, side × side × c)``.
-    """
-    n, h, w, c = x.shape
-    return x.reshape(n, side, h // side, side, w // side, c).mean(axis=(2, 4)).reshape(n, -1)
 
 
 def _emoji_split(labels, fold, split, style="noto"):
     """Return rows of :func:`pictures_of` and their labels, for the concepts of one split."""
-    data = load_emoji(style, split, fold=fold, labels=labels)
-    position = {name: row for row, name in enumerate(pictures_of(style).ids)}
-    kept = np.array([name in position for name in data.ids])
-    return np.array([position[name] for name in data.ids[kept]]), data.y[kept]
-
-
-def _draw(y, per_class, seed):
-    """Return rows of a balanced sample: so many of each class, or all that there are of a rare one."""
-    order = np.random.default_rng(seed).permutation(len(y))
-    return np.concatenate([order[y[order] == label][:per_class] for label in np.unique(y)])
-
-
-def _recall(classifier, features, y):
-    """Return the mean recall over the classes that are there, in %."""
-    predicted = classifier.predict(features)
-    return 100 * np.mean([(predicted[y == label] == label).mean() for label in np.unique(y)])
+    data, ids = load_emoji(style, split, fold=fold, labels=labels), pictures_of(style).ids
+    data = data.subset(np.isin(data.ids, ids))
+    return rows_of(ids, data.ids), data.y
 
 
 # ---------------------------------------------------------------- which depth for which target?
@@ -155,7 +42,7 @@ def _recall(classifier, features, y):
 COLOURS = ("red", "orange or yellow", "green", "blue or violet")
 
 
-@cache
+@cache  # a second
 def main_colours():
     """Name the main colour of every Noto emoji of the eight clean groups, from its pixels.
 
@@ -213,8 +100,7 @@ def _kind_target(labels):
 def _photo_target(labels):
     def target(fold, split):
         data = load_photos(split, fold=fold, labels=labels)
-        position = {name: row for row, name in enumerate(pictures_of("photos").ids)}
-        return [("photos", np.array([position[name] for name in data.ids]))], data.y
+        return [("photos", rows_of(pictures_of("photos").ids, data.ids))], data.y
 
     return target
 
@@ -263,9 +149,10 @@ def target_features(target, fold, split, *, weights="imagenet", stage="conv_head
 
 def _probe_target(target, seed, split, weights, stage):
     features, y = target_features(target, seed % 10, "train", weights=weights, stage=stage)
-    drawn = _draw(y, LABELS_PER_CLASS, seed)
+    drawn = draw_per_class(y, LABELS_PER_CLASS, seed=seed)
     classifier = probe(features[drawn], y[drawn])
-    return _recall(classifier, *target_features(target, seed % 10, split, weights=weights, stage=stage))
+    test, test_y = target_features(target, seed % 10, split, weights=weights, stage=stage)
+    return 100 * macro_average(classifier.predict(test) == test_y, test_y)
 
 
 def layer_probes(arm, budget, seed, *, rate=None, split="test"):
@@ -308,7 +195,6 @@ ATTRIBUTES = {
 }
 
 
-@cache
 def attribute_table():
     """Say of every emoji of the eight clean groups which attributes its keywords name.
 
@@ -338,13 +224,11 @@ def attribute_scores(weights, fold, split="test"):
     """
     features, table = features_of("noto", weights)["conv_head"], attribute_table()
     train, test = (_emoji_split("clean8", fold, part)[0] for part in ("train", split))
-    scaler = StandardScaler().fit(features[train])
     scores = {}
     for name, has_it in zip(ATTRIBUTES, table.T, strict=True):
-        classifier = LogisticRegression(C=0.01, class_weight="balanced", max_iter=500)
-        classifier.fit(scaler.transform(features[train]), has_it[train])
+        classifier = probe(features[train], has_it[train], C=0.01, class_weight="balanced", max_iter=500)
         mixed = 0 < has_it[test].sum() < len(test)
-        ranks = classifier.decision_function(scaler.transform(features[test]))
+        ranks = classifier.decision_function(features[test])
         scores[name] = 100 * roc_auc_score(has_it[test], ranks) if mixed else np.nan
     return scores
 
@@ -416,10 +300,8 @@ def _retrieve_photographs(weights, random):
     queries = features_of("noto", weights)["conv_head"][emoji_rows]
     found = retrieve(queries, features_of("photos", weights)["conv_head"][photo_rows])
     right = (photos.y[photo_rows][found] == family[emoji_rows][:, None]).mean(axis=1)
-    present = np.unique(family[emoji_rows])
-    by_family = [right[family[emoji_rows] == number].mean() for number in present]
-    chance = [(photos.y[photo_rows] == number).mean() for number in present]
-    return 100 * np.mean(by_family), 100 * np.mean(chance)
+    chance = [(photos.y[photo_rows] == number).mean() for number in np.unique(family[emoji_rows])]
+    return 100 * macro_average(right, family[emoji_rows]), 100 * np.mean(chance)
 
 
 TASKS = {
@@ -487,7 +369,7 @@ def scene_from_family(fold, split="test"):
     usual = {number: np.bincount(train.y[seen == number]).argmax() for number in np.unique(seen)}
     commonest = np.bincount(train.y).argmax()
     guesses = np.array([usual.get(family[name], commonest) for name in test.ids])
-    return 100 * np.mean([(guesses[test.y == label] == label).mean() for label in np.unique(test.y)])
+    return 100 * macro_average(guesses == test.y, test.y)
 
 
 # ---------------------------------------------------------------- do networks that differ see alike?
@@ -522,7 +404,7 @@ def street_activations(network, seed):
     return _street_activations(network, 0 if network == "source" else seed)
 
 
-@cache
+@cache  # trains
 def _street_activations(network, seed):
     start = seed + 1000 if network == "scratch again" else seed
     strategy = network.removesuffix(" again")
@@ -572,7 +454,7 @@ PREPARATIONS = {
 }
 
 
-@cache
+@cache  # half a minute
 def prepared_features(preparation):
     """Return the features of all Noto emoji of the eight groups, prepared in a right or wrong way.
 
@@ -589,7 +471,7 @@ def prepared_features(preparation):
     x = PREPARATIONS[preparation](pictures_of("noto").x)
     with warnings.catch_warnings():  # that the pictures are wrongly prepared is what is studied
         warnings.filterwarnings("ignore", message=".*expects pixel values 0…255")
-        return extract_features(backbone_with("imagenet"), np.ascontiguousarray(x), cache=_kept())
+        return extract_features(backbone_with("imagenet"), np.ascontiguousarray(x), cache=kept())
 
 
 def wrong_preprocessing(arm, budget, seed, *, rate=None, split="test"):
@@ -613,7 +495,8 @@ def wrong_preprocessing(arm, budget, seed, *, rate=None, split="test"):
     """
     del rate
     (train, y), (test, test_y) = (_emoji_split("clean8", seed % 10, part) for part in ("train", split))
-    drawn = _draw(y, LABELS_PER_CLASS, seed)
+    drawn = draw_per_class(y, LABELS_PER_CLASS, seed=seed)
     trained_as = "as declared" if budget == "in use only" else arm
     classifier = probe(prepared_features(trained_as)[train[drawn]], y[drawn])
-    return {"score": _recall(classifier, prepared_features(arm)[test], test_y), "chance": 12.5}
+    right = classifier.predict(prepared_features(arm)[test]) == test_y
+    return {"score": 100 * macro_average(right, test_y), "chance": 12.5}

@@ -77,7 +77,7 @@ def _half(split, classes):
     return data.x[rows], np.searchsorted(classes, data.y[rows])
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=4)  # trains
 def _base_weights(half, seed):
     """Train a base network on one half of the garments and return its weights by layer."""
     model = sweep_network(5, seed=1000 + seed)
@@ -111,7 +111,7 @@ def freezing_sweep(arm, budget, seed, *, rate=None, split="test"):
     return dict(_sweep_run(arm if budget else f"-0{arm[2]}", budget, seed, rate, split))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=8)  # trains
 def _sweep_run(arm, budget, seed, rate, split):
     """Run once; without copied layers all arms of one target are the same run."""
     digits = arm[2] == "D"

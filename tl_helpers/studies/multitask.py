@@ -15,10 +15,9 @@ from tl_helpers.models.source_models import load_source_model
 from tl_helpers.studies.street_runs import run_shoe_scenes
 from tl_helpers.training.evaluation import accuracy
 from tl_helpers.training.fit import fit_transfer
-from tl_helpers.training.multitask import forgetting, scene_loss
+from tl_helpers.training.multitask import TASKS, forgetting, scene_loss
 
 UPDATES = 200
-TASKS = ("class", "box", "mask")
 
 # ---------------------------------------------------------------- several tasks in the same scenes
 

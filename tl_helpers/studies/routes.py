@@ -8,7 +8,7 @@ times the updates, ``_gap`` pools its features by their global average before th
 from __future__ import annotations
 
 import dataclasses
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
 import keras
@@ -16,12 +16,17 @@ import numpy as np
 from keras import ops
 
 from tl_helpers.datasets.collections import scraped_thumbnails, two_digit_collections
-from tl_helpers.datasets.dataset import sample_budget, with_wrong_labels
+from tl_helpers.datasets.dataset import draw_per_class, sample_budget, with_wrong_labels
 from tl_helpers.datasets.street import load_street_scenes, street
-from tl_helpers.models.features import extract_features, probe
-from tl_helpers.models.small_network import body_of, small_cnn
-from tl_helpers.models.source_models import load_source_model
-from tl_helpers.studies.street_runs import held_out_scenes, run_classifier, run_detector, run_shoe_scenes
+from tl_helpers.models.small_network import small_cnn
+from tl_helpers.studies.street_runs import (
+    held_out_scenes,
+    run_classifier,
+    run_detector,
+    run_probe,
+    run_shoe_scenes,
+    starting_body,
+)
 from tl_helpers.training.evaluation import accuracy
 from tl_helpers.training.fit import fit_transfer
 from tl_helpers.training.multitask import scene_loss
@@ -52,14 +57,7 @@ def _classify(arm, source, labelled, test, *, rate, seed):
     return run_classifier(source, labelled, test, **settings)[1]
 
 
-def _features_and_regression(labelled, test, source):
-    """Logistic regression on standardised features of the frozen body: no training at all."""
-    body = body_of(load_source_model(source))
-    classifier = probe(extract_features(body, labelled.x), labelled.y)
-    return {"score": 100 * classifier.score(extract_features(body, test.x), test.y)}
-
-
-@lru_cache(maxsize=1)
+@cache  # trains
 def _random_label_model():
     """Train a source model on labels that mean nothing: the control for 'is it what the source knew?'."""
     data = street("photo", "source", "family")
@@ -92,7 +90,7 @@ def task_fine_tuning(arm, budget, seed, *, rate=None, split="test"):
     labelled = sample_budget(street("photo", "target", "shoe"), budget, seed=seed)
     test = street("photo", split, "shoe")
     if arm == "regression":
-        return _features_and_regression(labelled, test, "street_families")
+        return run_probe(starting_body("street_families", labelled.x.shape[1:], seed=seed), labelled, test)
     return _classify(arm, "street_families", labelled, test, rate=rate, seed=seed)
 
 
@@ -115,7 +113,7 @@ def domain_adaptation(arm, budget, seed, *, rate=None, split="test"):
     view = "xray" if arm.endswith("_xray") else "sketch"
     labelled, test = sample_budget(street(view, "target"), budget, seed=seed), street(view, split)
     if arm == "regression":
-        return _features_and_regression(labelled, test, "street_garments")
+        return run_probe(starting_body("street_garments", labelled.x.shape[1:], seed=seed), labelled, test)
     return _classify(arm, "street_garments", labelled, test, rate=rate, seed=seed)
 
 
@@ -220,8 +218,7 @@ def weight_sharing(arm, budget, seed, *, rate=None, split="test"):
     train, test = {}, {}
     for number, (name, parts) in enumerate(two_digit_collections().items()):
         x, y = parts["train"]
-        order = np.random.default_rng([seed, number]).permutation(len(y))
-        rows = np.concatenate([order[y[order] == digit][:budget] for digit in range(10)])
+        rows = draw_per_class(y, budget, seed=[seed, number])
         train[name], test[name] = (x[rows], y[rows]), parts[split]
     if arm == "own_stems":
         for pairs in (train, test):

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from scipy.special import softmax
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from tl_helpers.datasets.dataset import sample_budget
 from tl_helpers.datasets.street import load_street, load_street_scenes, street
 from tl_helpers.experiments.label_shift import adjust_to_prior, estimate_prior
-from tl_helpers.models.heads import add_class_head
-from tl_helpers.models.small_network import adapt_input, body_of, small_cnn_body
+from tl_helpers.models.features import probe
 from tl_helpers.models.source_models import load_source_model
 from tl_helpers.studies.street_runs import run_classifier, run_detector
-from tl_helpers.training.evaluation import accuracy
-from tl_helpers.training.fit import fit_transfer
 
 
 def street_labels(arm, budget, seed, *, rate=None, split="test"):
@@ -88,12 +82,12 @@ def classical_accuracy(arm, labelled, test, *, seed):
     float
         Accuracy, 0…1.
     """
-    classifiers = {
-        "forest": RandomForestClassifier(n_estimators=300, random_state=seed),
-        "pixels": make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500)),
-    }
-    classifier = classifiers[arm].fit(labelled.x.reshape(len(labelled), -1), labelled.y)
-    return classifier.score(test.x.reshape(len(test), -1), test.y)
+    x, test_x = (data.x.reshape(len(data), -1) for data in (labelled, test))
+    if arm == "forest":
+        classifier = RandomForestClassifier(n_estimators=300, random_state=seed).fit(x, labelled.y)
+    else:
+        classifier = probe(x, labelled.y, C=0.01, max_iter=500)
+    return classifier.score(test_x, test.y)
 
 
 def _run_strategy(strategy, labelled, test, **settings):
@@ -125,15 +119,9 @@ def street_feature_space(arm, budget, seed, *, rate=None, split="test"):
     test = street("photo", split, size=56)
     if arm == "shrink":
         labelled, test = shrink_to_colour(labelled), shrink_to_colour(test)
-    bodies = {
-        "scratch": lambda: small_cnn_body(labelled.x.shape[1:], seed=seed),
-        "shrink": lambda: body_of(load_source_model("street_colour")),
-        "sum_kernel": lambda: adapt_input(body_of(load_source_model("street_colour")), (56, 56, 1)),
-    }
-    model = add_class_head(bodies[arm](), len(labelled.label_names), seed=seed)
-    strategy = "scratch" if arm == "scratch" else "fine_tuning"
-    fit_transfer(model, labelled, strategy=strategy, learning_rate=rate, updates=200, seed=seed)
-    return {"score": 100 * accuracy(model, test), "learning_rate": rate, "updates": 200}
+    source, strategy = (None, "scratch") if arm == "scratch" else ("street_colour", "fine_tuning")
+    settings = {"rate": rate, "updates": 200, "seed": seed, "strategy": strategy, "head": "average"}
+    return run_classifier(source, labelled, test, **settings)[1]
 
 
 def shrink_to_colour(data):
@@ -237,7 +225,7 @@ def rare_shares(ratio, n_classes, random):
     return random.permutation(shares / shares.sum())
 
 
-@lru_cache(maxsize=2)
+@cache  # seconds
 def _garment_probabilities(split):
     data = load_street("photo", split)
     logits = load_source_model("street_garments").predict(data.x, batch_size=500, verbose=0)

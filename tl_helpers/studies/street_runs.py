@@ -1,11 +1,10 @@
-"""How is a network trained on street pictures and tested, once? What the studies of several notebooks share."""
+"""How is a network trained and tested, once? What the studies of several notebooks share."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from tl_helpers.datasets.street import load_street_scenes
 from tl_helpers.models.boxes import box_iou, box_loss, decode_boxes, encode_boxes
+from tl_helpers.models.features import extract_features, probe
 from tl_helpers.models.heads import add_box_head, add_class_head
 from tl_helpers.models.small_network import adapt_input, body_of, small_cnn_body
 from tl_helpers.models.source_models import load_source_model
@@ -66,6 +65,23 @@ def run_classifier(source, labelled, test, *, rate, updates, seed, head="flatten
     return model, {"score": score, "learning_rate": rate, "updates": updates, "train_seconds": fit.cpu_seconds}
 
 
+def run_probe(body, labelled, test):
+    """Put logistic regression on a frozen body's features and test it: the baseline that trains no network.
+
+    Parameters
+    ----------
+    body : Backbone or keras.Model
+    labelled, test : Dataset
+
+    Returns
+    -------
+    dict
+        ``score``: accuracy in %.
+    """
+    classifier = probe(extract_features(body, labelled.x), labelled.y)
+    return {"score": 100 * classifier.score(extract_features(body, test.x), test.y)}
+
+
 def run_detector(source, scenes, test, *, rate, updates, seed, strategy):
     """Put a box head on a body, train it and test it.
 
@@ -96,9 +112,8 @@ def run_detector(source, scenes, test, *, rate, updates, seed, strategy):
     return overlap, {"score": 100 * overlap.mean(), "learning_rate": rate, "updates": updates}
 
 
-@lru_cache(maxsize=4)
 def held_out_scenes(split, target, distractors, view="photo"):
-    """Load the 500 scenes that a split is measured on (:func:`tl_helpers.datasets.street.load_street_scenes`), once.
+    """Load the 500 scenes that a split is measured on (:func:`tl_helpers.datasets.street.load_street_scenes`).
 
     Parameters
     ----------

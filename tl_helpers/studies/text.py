@@ -7,20 +7,19 @@ baseline knows as much and shares nothing: two models, trained apart, whose prob
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
+from functools import cache
 
 import keras
 import numpy as np
 from keras import layers
 from scipy.special import softmax
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
 
+from tl_helpers.datasets.dataset import draw_per_class, rows_of
 from tl_helpers.datasets.emoji import load_emoji
-from tl_helpers.models.backbones import load_backbone
-from tl_helpers.models.features import extract_features
+from tl_helpers.models.features import extract_features, probe
 from tl_helpers.models.forward import make_forward
+from tl_helpers.studies.frozen_features import backbone_with, kept
 from tl_helpers.training.fit import fit_transfer
 
 UPDATES = 200
@@ -62,9 +61,9 @@ def emoji_text(arm, budget, seed, *, rate=None, split="test"):
     for parts in inputs.get(kind, [(kind,)]):
         x, test_x = (np.concatenate([data[part] for part in parts], axis=1) for data in (train, test))
         if arm.endswith("_network"):
-            probabilities.append(fit_network(x, train["y"], test_x, rate=rate, seed=seed))
+            probabilities.append(predict_by_network(x, train["y"], test_x, rate=rate, seed=seed))
         else:
-            probabilities.append(fit_regression(x, train["y"], test_x))
+            probabilities.append(predict_by_regression(x, train["y"], test_x))
     right = np.mean(probabilities, axis=0).argmax(axis=1) == test["y"]
     row = {"score": 100 * float(right.mean()), "fold": seed % 10}
     return row | ({"learning_rate": rate, "updates": UPDATES} if arm.endswith("_network") else {})
@@ -91,12 +90,11 @@ def emoji_with_text(budget, seed, *, split="test", keywords=False):
         are scaled to the same total variance, so that neither drowns the other.
     """
     emoji, pictures = _emoji_features()
-    rows = {part: _rows_of(seed % 10, part) for part in ("train", split)}
+    rows = {part: rows_of(emoji.ids, load_emoji("noto", part, fold=seed % 10).ids) for part in ("train", split)}
     texts = [text if keywords else text.partition(", ")[0] for text in emoji.texts]
     words = TfidfVectorizer(sublinear_tf=True).fit([texts[row] for row in rows["train"]]).transform(texts).toarray()
     parts = {"image": _scaled(pictures, rows["train"], each=True), "text": _scaled(words, rows["train"], each=False)}
-    order = np.random.default_rng(seed).permutation(rows["train"])
-    chosen = np.concatenate([order[emoji.y[order] == label][:budget] for label in range(len(emoji.label_names))])
+    chosen = rows["train"][draw_per_class(emoji.y[rows["train"]], budget, seed=seed)]
     return tuple({name: x[of] for name, x in parts.items()} | {"y": emoji.y[of]} for of in (chosen, rows[split]))
 
 
@@ -109,7 +107,7 @@ def _scaled(x, rows, *, each):
     return (x * np.sqrt(1280 / x[rows].var(axis=0).sum())).astype("float32")
 
 
-def fit_regression(x, y, test_x):
+def predict_by_regression(x, y, test_x):
     """Fit a logistic regression and return its probabilities.
 
     Parameters
@@ -126,17 +124,16 @@ def fit_regression(x, y, test_x):
     """
     # With an L2 penalty the best weights are a sum of training rows: n coordinates do for d columns, and exactly.
     basis, coordinates = np.linalg.qr(x.T.astype("float64"))
-    classifier = LogisticRegression(C=0.05, max_iter=1000).fit(coordinates.T, y)
-    return classifier.predict_proba(test_x @ basis)
+    return probe(coordinates.T, y, standardise=False).predict_proba(test_x @ basis)
 
 
-def fit_network(x, y, test_x, *, rate, seed):
+def predict_by_network(x, y, test_x, *, rate, seed):
     """Train a network with one hidden layer and return its probabilities.
 
     Parameters
     ----------
     x, y, test_x
-        As for :func:`fit_regression`. Where pictures and words stand side by side, the hidden layer is the one
+        As for :func:`predict_by_regression`. Where pictures and words stand side by side, the hidden layer is the one
         representation into which both flow.
     rate : float
         Learning rate.
@@ -154,17 +151,8 @@ def fit_network(x, y, test_x, *, rate, seed):
     return softmax(make_forward(model)(test_x, 256).astype("float64"), axis=1)
 
 
-@lru_cache(maxsize=1)
+@cache  # half a minute
 def _emoji_features():
-    """Return all emoji of the eight groups and the frozen backbone's features of them; a process extracts once."""
+    """Return all emoji of the eight groups and the frozen backbone's features of them."""
     emoji = load_emoji("noto", "all", size=SIZE)
-    # Beside the runs of studies, where there are any; a notebook keeps no files.
-    runs = Path(".tl_cache/studies")
-    cache = runs.parent / "features" if runs.is_dir() else None
-    return emoji, extract_features(load_backbone(size=SIZE), emoji.x, cache=cache)
-
-
-@lru_cache(maxsize=30)
-def _rows_of(fold, split):
-    emoji, _ = _emoji_features()
-    return np.flatnonzero(np.isin(emoji.ids, load_emoji("noto", split, fold=fold, size=8).ids))
+    return emoji, extract_features(backbone_with("imagenet", SIZE), emoji.x, cache=kept())
