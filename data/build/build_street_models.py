@@ -14,7 +14,8 @@ from sheets import DATA
 
 from tl_helpers.datasets.street import STREET_LABELS, load_street
 from tl_helpers.files import atomic_path
-from tl_helpers.models import backbones as models
+from tl_helpers.models.small_network import rescale_activations, small_cnn
+from tl_helpers.models.source_models import SOURCE_MODELS
 from tl_helpers.training.evaluation import accuracy
 from tl_helpers.training.fit import fit_transfer
 
@@ -24,15 +25,15 @@ SETTINGS = {"strategy": "scratch", "learning_rate": 2e-3, "updates": 4000, "batc
 
 def main():
     measured = {}
-    for name, (input_shape, labels) in models.SOURCE_MODELS.items():
+    for name, (input_shape, labels) in SOURCE_MODELS.items():
         options = {"labels": labels, "colour": input_shape[-1] == 3}
         poses = [load_street("photo", "source", seed=pose, **options) for pose in range(POSES)]
         x, y = np.concatenate([data.x for data in poses]), np.concatenate([data.y for data in poses])
-        model = models.small_cnn(input_shape, len(STREET_LABELS[labels]), seed=0)
+        model = small_cnn(input_shape, len(STREET_LABELS[labels]), seed=0)
         fit_transfer(model, (x, y), **SETTINGS)
         test = load_street("photo", "test", **options)
         before = accuracy(model, test)
-        models.rescale_activations(model, x[:500])
+        rescale_activations(model, x[:500])
         measured[name] = {
             "test_accuracy": round(accuracy(model, test), 4),
             "n_test": len(test),

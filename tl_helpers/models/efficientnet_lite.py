@@ -21,9 +21,10 @@ BLOCK_GROUPS = (
 )
 TOTAL_STRIDE = 32
 PREPROCESSING = "(x - 127) / 128"
+WEIGHTS = "weights/efficientnet_lite0.npz"
 
 
-def build_efficientnet_lite0(size):
+def build(size):
     """Build EfficientNet-Lite0 without its classifier, with random weights.
 
     Parameters
