@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from functools import lru_cache
+from functools import cache
 
 import ipywidgets
 import matplotlib.pyplot as plt
@@ -13,8 +13,7 @@ from tl_helpers import plots
 from tl_helpers.experiments.intervals import confidence_interval
 from tl_helpers.grid.stored import load_study
 from tl_helpers.models.feature_maps import strongest_patches
-from tl_helpers.routes.pairs import source_and_target
-from tl_helpers.routes.taxonomy import ROUTES, find_route, route_of
+from tl_helpers.routes.taxonomy import ROUTES, find_route, route_of, source_and_target
 from tl_helpers.studies.catalogue import ROUTE_STUDIES
 from tl_helpers.studies.freezing import DEPTHS, FREEZING_TARGETS, fit_depth_once
 from tl_helpers.studies.route_results import route_gains, route_verdict, run_route
@@ -291,7 +290,7 @@ def route_figure(route, *, live=None):
     above, below = figure.subfigures(2, 1, height_ratios=(2.6, 3.4))
     plots.route_matrix(ROUTES, lit=route.name, axis=above.subplots())
     left, right = below.subfigures(1, 2, width_ratios=(5, 6))
-    pair = _pictures(route.study)
+    pair = source_and_target(route, n=5, seed=1)
     for line, name, data in zip(left.subplots(2, 5), ("source", "target"), pair, strict=True):
         for axis, picture, label in zip(line, data.x, data.y, strict=False):
             axis.imshow(np.squeeze(picture), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
@@ -312,24 +311,14 @@ def route_figure(route, *, live=None):
         axis.plot(gains["budget"].tolist().index(budget), gain, "*", markersize=14, color=plots.PALETTE[6])
     words = (
         f"{route.name}. {route.definition} The taxonomy's example: {route.example}. Ours: {route.ours}. "
-        f"{route_verdict(route, _stored_runs()).sentence}"
+        f"{route_verdict(route).sentence}"
     )
     return figure, words
 
 
-@lru_cache(maxsize=1)
-def _stored_runs():
-    return load_study("routes")
-
-
-@lru_cache(maxsize=1)
+@cache  # eight verdicts, which every choice would wait for
 def _stored_gains():
-    return route_gains(_stored_runs())
-
-
-@lru_cache(maxsize=8)
-def _pictures(study):
-    return source_and_target(study, n=5, seed=1)[:2]
+    return route_gains()
 
 
 def _live_gains(route, live):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tl_helpers.routes.pairs import comparable_inputs, domain_gap, source_and_target, split_gap
-from tl_helpers.routes.taxonomy import ROUTES
+from tl_helpers.routes.gaps import domain_gap, split_gap
+from tl_helpers.routes.taxonomy import ROUTES, find_route, source_and_target
 
 SEEDS = range(3)
 
@@ -15,7 +15,7 @@ def route(request):
 
 
 def test_the_same_task_means_that_the_labels_equal_or_refine_the_sources(route):
-    source, target, label_map = source_and_target(route.study, n=60)
+    (source, target), label_map = source_and_target(route, n=60), route.pair.label_map
     if route.same_task:
         assert set(label_map) == set(target.label_names)
         assert set(label_map.values()) <= set(source.label_names)
@@ -26,8 +26,8 @@ def test_the_same_task_means_that_the_labels_equal_or_refine_the_sources(route):
 
 
 def test_source_and_target_share_no_picture(route):
-    source, target, _ = source_and_target(route.study, n=200)
-    if route.study == "route_multi_task":
+    source, target = source_and_target(route, n=200)
+    if route.name == "Multi-Task Learning":
         # Both questions are asked of the same scenes, so only the draws differ.
         assert not np.array_equal(source.x[:50], target.x[:50])
     else:
@@ -40,13 +40,13 @@ def no_distance():
 
 
 def test_the_same_domain_means_no_more_distance_than_between_two_splits(route, no_distance):
-    gaps = [domain_gap(route.study, seed=seed) for seed in SEEDS]
-    if route.study == "route_task_adaptation":
+    gaps = [domain_gap(route, seed=seed) for seed in SEEDS]
+    if route.name == "Task Adaptation":
         # The exception: a scene shows its sneaker among neighbours and before coarser noise, and the classifier of
         # domains sees that. By the discrepancy of means it is nearer than every pair of different domains.
         assert no_distance < np.mean(gaps)
-        others = [domain_gap(other.study, method="mmd") for other in ROUTES if not other.same_domain]
-        assert domain_gap(route.study, method="mmd") < 0.7 * min(others)
+        others = [domain_gap(other, method="mmd") for other in ROUTES if not other.same_domain]
+        assert domain_gap(route, method="mmd") < 0.7 * min(others)
     elif route.same_domain:
         assert np.mean(gaps) <= no_distance
     else:
@@ -54,17 +54,17 @@ def test_the_same_domain_means_no_more_distance_than_between_two_splits(route, n
 
 
 def test_what_is_compared_has_one_size(route):
-    source, target = comparable_inputs(route.study, source_and_target(route.study, n=80))
+    source, target = route.pair.comparable_inputs(*source_and_target(route, n=80))
     assert source.shape[1:] == target.shape[1:] == (28, 28, 1) and len(target) == 80
     assert source.dtype == target.dtype == np.uint8
 
 
 def test_thumbnails_are_compared_with_thumbnails():
-    source, target = comparable_inputs("route_dataset_merging", source_and_target("route_dataset_merging", n=10))
-    for x in (source, target):
+    for x in find_route("Dataset Merging").pair.comparable_inputs(*source_and_target("dataset merging", n=10)):
         assert (x[:, ::2, ::2] == x[:, 1::2, 1::2]).all()
 
 
 def test_an_unknown_route_is_refused():
-    with pytest.raises(ValueError, match="There is no study 'route_66'; there are route_task_fine_tuning"):
-        source_and_target("route_66")
+    for ask in (source_and_target, domain_gap):
+        with pytest.raises(ValueError, match="There is no route 'Route 66'; there are Task Fine-Tuning"):
+            ask("Route 66")

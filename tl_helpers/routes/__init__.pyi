@@ -1,2 +1,8 @@
-from .pairs import domain_gap as domain_gap, source_and_target as source_and_target, split_gap as split_gap
-from .taxonomy import ROUTES as ROUTES, Route as Route, find_route as find_route, route_of as route_of
+from .gaps import domain_gap as domain_gap, split_gap as split_gap
+from .taxonomy import (
+    ROUTES as ROUTES,
+    Route as Route,
+    find_route as find_route,
+    route_of as route_of,
+    source_and_target as source_and_target,
+)

@@ -6,9 +6,14 @@ author calls the definitions opinionated; those below are in our words.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from tl_helpers.datasets.collections import halve_and_blow_up
+from tl_helpers.datasets.street import FAMILIES, GARMENTS
+from tl_helpers.routes.pairs import Pair, digits, parity, pictures, scenes, thumbnails
 
 ORDERS = ("sequential", "simultaneous")
+_SAME_GARMENTS = {name: name for name in GARMENTS}
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,10 @@ class Route:
         The recognisable counterpart that this kit runs.
     study : str
         Its experiment: a key of :data:`tl_helpers.studies.catalogue.ROUTE_STUDIES`.
+    pair : Pair
+        Its source and target.
+    further_studies : tuple of str
+        Experiments of the same route in another world: keys of :data:`tl_helpers.studies.catalogue.STUDIES`.
     """
 
     name: str
@@ -42,6 +51,8 @@ class Route:
     example: str
     ours: str
     study: str
+    pair: Pair = field(repr=False, compare=False)
+    further_studies: tuple[str, ...] = ()
 
 
 ROUTES = (
@@ -54,6 +65,11 @@ ROUTES = (
         "an ImageNet classifier learns to tell breeds of dogs",
         "a classifier of five families of garments learns to tell three kinds of shoe",
         "route_task_fine_tuning",
+        Pair(
+            pictures("photo", "source", "family"),
+            pictures("photo", "target", "shoe"),
+            label_map=dict.fromkeys(FAMILIES["shoes"], "shoes"),
+        ),
     ),
     Route(
         "Domain Adaptation",
@@ -64,6 +80,7 @@ ROUTES = (
         "a classifier of photographs learns to sort x-rays",
         "a classifier of garments in photographs learns to name them in line drawings",
         "route_domain_adaptation",
+        Pair(pictures("photo", "source"), pictures("sketch", "target"), label_map=_SAME_GARMENTS),
     ),
     Route(
         "Task Adaptation",
@@ -74,6 +91,7 @@ ROUTES = (
         "a classifier's backbone serves to detect objects",
         "a classifier of garments serves to draw a box around the sneaker among other shoes",
         "route_task_adaptation",
+        Pair(pictures("photo", "source"), scenes("sneaker", "shoe"), counterparts=("sneaker",)),
     ),
     Route(
         "Modality Transfer",
@@ -84,6 +102,7 @@ ROUTES = (
         "a classifier of everyday photographs serves to find carcinoma in x-rays",
         "a classifier of garments serves to find the digit 3 among other digits",
         "route_modality_transfer",
+        Pair(pictures("photo", "source"), scenes("3", "digit")),
     ),
     Route(
         "Dataset Merging",
@@ -94,6 +113,7 @@ ROUTES = (
         "images scraped from the web are added to ImageNet",
         "small thumbnails with careless labels are added to one's own garments",
         "route_dataset_merging",
+        Pair(thumbnails, pictures("photo", "target"), label_map=_SAME_GARMENTS, resolution=halve_and_blow_up),
     ),
     Route(
         "Weight Sharing",
@@ -104,6 +124,8 @@ ROUTES = (
         "the text recognised on a page and its image go into one representation",
         "one network learns digits from two collections, one scanned at 28 × 28 pixels, one at 8 × 8",
         "route_weight_sharing",
+        Pair(digits("8 x 8"), digits("28 x 28"), label_map={digit: digit for digit in "0123456789"}),
+        further_studies=("emoji_text",),
     ),
     Route(
         "Multi-Task Learning",
@@ -114,6 +136,7 @@ ROUTES = (
         "detection and road-marking segmentation on the same footage",
         "class, box and mask of the target shoe in the same scenes",
         "route_multi_task",
+        Pair(scenes("shoes", "garment", seeds=2, number=0), scenes("shoes", "garment", seeds=2, number=1)),
     ),
     Route(
         "Parallel Training",
@@ -124,6 +147,7 @@ ROUTES = (
         "content moderation beside the classification of e-mails",
         "naming garments beside telling odd from even digits",
         "route_parallel_training",
+        Pair(parity, pictures("photo", "target")),
     ),
 )
 
@@ -185,3 +209,26 @@ def find_route(name):
     if not found:
         raise ValueError(f"There is no route {name!r}; there are {', '.join(route.name for route in ROUTES)}.")
     return found[0]
+
+
+def source_and_target(route, *, n=400, seed=0):
+    """Draw pictures of a route's source and target.
+
+    Parameters
+    ----------
+    route : Route or str
+    n : int
+        Pictures of each.
+    seed : int
+
+    Returns
+    -------
+    source, target : Dataset
+        As the networks see them.
+
+    Raises
+    ------
+    ValueError
+        If there is no such route.
+    """
+    return find_route(route).pair.draw(n=n, seed=seed)

@@ -11,6 +11,7 @@ import pandas
 
 from tl_helpers.files import data_folder
 from tl_helpers.grid.stored import save_study
+from tl_helpers.routes.taxonomy import ROUTES
 from tl_helpers.studies.catalogue import ROUTE_STUDIES, STUDIES
 from tl_helpers.studies.route_results import tidy
 from tl_helpers.studies.tuning import measure, tune
@@ -57,9 +58,9 @@ def _tune_and_measure(name, study, n_jobs):
 def _run_routes(n_jobs):
     """Run the studies of all routes; return one table, and what was asked for by study."""
     tables, specs = [], {}
-    # Text and image is Weight Sharing too, in the emoji's world.
-    for name, study in (ROUTE_STUDIES | {"emoji_text": STUDIES["emoji_text"]}).items():
-        runs, specs[name] = _tune_and_measure(name, study, n_jobs)
+    names = [route.study for route in ROUTES] + [name for route in ROUTES for name in route.further_studies]
+    for name in names:
+        runs, specs[name] = _tune_and_measure(name, (ROUTE_STUDIES | STUDIES)[name], n_jobs)
         specs[name] |= runs.attrs["provenance"]
         tables.append(tidy(name, runs))
     table = pandas.concat(tables, ignore_index=True)

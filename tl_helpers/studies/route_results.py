@@ -79,8 +79,7 @@ def tidy(study, runs):
     Parameters
     ----------
     study : str
-        A key of :data:`tl_helpers.studies.catalogue.ROUTE_STUDIES`, or ``"emoji_text"``, which belongs to Weight
-        Sharing.
+        The ``study`` of a route or one of its ``further_studies``.
     runs : pandas.DataFrame
         As :func:`tl_helpers.grid.run.run_grid` returns it.
 
@@ -92,10 +91,10 @@ def tidy(study, runs):
         trained by gradient), ``seconds`` (of CPU), then what else the study measured, and ``spec``, the hash of what
         the run depended on.
     """
-    names = {route.study: route.name for route in ROUTES} | {"emoji_text": "Weight Sharing"}
+    route = next(route for route in ROUTES if study in (route.study, *route.further_studies))
     settings = (ROUTE_STUDIES | STUDIES)[study]
     shared = {
-        "route": names[study],
+        "route": route.name,
         "arm": runs["arm"],
         "role": runs["arm"].map(role_of),
         "budget": runs["budget"],
