@@ -10,7 +10,6 @@ import hashlib
 import io
 import os
 import tempfile
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +61,6 @@ def _cure(relative):
     )
 
 
-@lru_cache(maxsize=4)
 def _parse_checksums(text, origin):
     entries = {}
     lines = text.splitlines()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from scipy import ndimage
@@ -48,7 +48,7 @@ def halve_and_blow_up(x):
     return small.repeat(2, axis=1).repeat(2, axis=2)
 
 
-@lru_cache(maxsize=1)
+@cache  # a second
 def two_digit_collections():
     """Return two collections of digits: one of 28 × 28 pixels, one of 8 × 8 that comes with scikit-learn (UCI, 1998).
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -26,12 +26,11 @@ _EMOJI_SPLITS = ("train", "validation", "test", "all")
 _SMALLEST_SUBGROUP = 12
 
 
-@lru_cache(maxsize=1)
 def _emoji_table():
     return read_table("emoji/emoji.csv")
 
 
-@lru_cache(maxsize=len(EMOJI_STYLES))
+@cache  # decoding takes half a second
 def _emoji_drawings(style):
     """Return all drawings of a style, (n, 64, 64, 4), in the order of the table."""
     drawings = read_sheet(f"emoji/{style}.webp", len(_emoji_table()), _EMOJI_SIZE, "RGBA")

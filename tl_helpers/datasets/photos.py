@@ -26,14 +26,13 @@ PHOTO_FOLDS = 10
 _PHOTO_SPLITS = ("train", "validation", "test", "all")
 
 
-@lru_cache(maxsize=1)
 def _photo_table():
     """Return the tables of both sources, one below the other, with a column `source`."""
     tables = [read_table(f"photos/{source}/photos.csv").assign(source=source) for source in PHOTO_SOURCES]
     return pandas.concat(tables, ignore_index=True).fillna("")
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=2)  # decoding takes a second
 def _photo_pictures(name, size):
     """Return the pictures of both sources with alpha, (n, size, size, 4), in the order of the table."""
     table = _photo_table()

@@ -34,7 +34,7 @@ _VIEW_WORDS = {
 }
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=2)  # decoding takes half a second
 def _street_items(name):
     """Return all items of a kind (28×28), their class indices, numbers and pools."""
     table = read_table(f"street/{name}.csv")
@@ -157,7 +157,7 @@ def load_street_scenes(view="photo", split="target", *, n, seed=0, target="sneak
     return Dataset(x, kind[targets], domain, task, split, ids[targets], boxes=boxes, masks=masks)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=8)  # drawing takes a second
 def street(view, split, labels="garment", size=28):
     """Load street pictures (:func:`tl_helpers.datasets.street.load_street`); a process draws each pool once.
 

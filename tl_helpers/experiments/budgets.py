@@ -79,7 +79,7 @@ def label_efficiency(
         raise
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=2)  # a data set, for all runs of a worker
 def _load_once(data):
     return data()
 

@@ -80,7 +80,7 @@ def attributes_of(thing):
     }
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=2)  # asked of every layer
 def _noted(of_model):
     """Return the names of the attributes that every layer, or every model, has."""
     import keras

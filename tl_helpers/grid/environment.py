@@ -13,7 +13,7 @@ from tl_helpers import __version__
 _PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "scipy", "scikit-learn", "pandas", "joblib")
 
 
-@functools.lru_cache(maxsize=1)
+@functools.cache  # asked by every run; on a Mac a process
 def cpu_model():
     """Return the processor's name.
 

@@ -642,7 +642,7 @@ def _all_of(folder, package):
     return {".".join([package, *path.parts]) for path in paths}
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=32)  # parsing, for every fingerprint, like the next
 def _homes(stub, modified):
     """Return name → module of what a package hands out, as its stub lists them."""
     statements = [node for node in ast.parse(stub.read_bytes()).body if isinstance(node, ast.ImportFrom)]

@@ -102,6 +102,7 @@ def unpack(content):
     return loads(content)
 
 
+# For all runs of a worker: a payload may hold a data set.
 unpack_once = functools.lru_cache(maxsize=1)(unpack)
 
 

@@ -116,7 +116,7 @@ def _settle(settings, visiting):
     return settled
 
 
-@functools.lru_cache(maxsize=1)
+@functools.cache  # once
 def _one_thread():
     """Give the libraries under NumPy one thread, for which the environment comes too late where NumPy is imported."""
     threadpoolctl.threadpool_limits(1)
@@ -186,7 +186,7 @@ def _has_worked_before(payload):
     return _payloads_seen["first"] != digest
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=1)  # for all runs of a payload
 def _identities_of(payload):
     """Return the identities of what a payload holds here."""
     try:
@@ -223,7 +223,7 @@ def _agree_on_versions(asked):
         raise Refusal(f"{_place()} has {', '.join(other)}. Install the same versions on both sides.")
 
 
-@functools.lru_cache(maxsize=1)
+@functools.cache  # asks for every package
 def _versions():
     """Return package → version, TensorFlow under one name, Python without its last number."""
     versions = environment()["versions"]
