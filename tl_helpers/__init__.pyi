@@ -33,12 +33,9 @@ from .routes.taxonomy import ROUTES as ROUTES, find_route as find_route, route_o
 from .session import start as start
 from .training.evaluation import accuracy as accuracy
 from .training.fit import fit_transfer as fit_transfer
-from .training.freezing import (
-    discriminative_optimizer as discriminative_optimizer,
-    freeze as freeze,
-    trainable_report as trainable_report,
-    unfreeze as unfreeze,
-)
+from .training.freezing import freeze as freeze, unfreeze as unfreeze
 from .training.learning_rate import lr_find as lr_find, tune_learning_rate as tune_learning_rate
+from .training.report import trainable_report as trainable_report
+from .training.stage_rates import discriminative_optimizer as discriminative_optimizer
 
 __version__: str

@@ -6,7 +6,9 @@ import pytest
 from keras import layers
 
 from tl_helpers.models.graph import leaves_of
-from tl_helpers.training.freezing import freeze, live_random_layers, trainable_report, unfreeze
+from tl_helpers.training.freezing import freeze, unfreeze
+from tl_helpers.training.report import trainable_report
+from tl_helpers.training.stillness import live_random_layers
 
 # Name → the layer after which it is cut, because what follows is more of the same.
 NAMES = {

@@ -12,15 +12,10 @@ from keras import layers
 
 from tl_helpers.models.graph import leaves_of
 from tl_helpers.models.small_network import small_cnn
-from tl_helpers.training.freezing import (
-    discriminative_optimizer,
-    freeze,
-    freeze_all_but,
-    is_stale,
-    live_random_layers,
-    trainable_report,
-    unfreeze,
-)
+from tl_helpers.training.freezing import freeze, freeze_all_but, is_stale, unfreeze
+from tl_helpers.training.report import trainable_report
+from tl_helpers.training.stage_rates import discriminative_optimizer
+from tl_helpers.training.stillness import live_random_layers
 
 X = np.random.default_rng(0).normal(1, 2, (12, 6, 6, 3)).astype("float32")
 Y = np.arange(12) % 2

@@ -8,16 +8,11 @@ from keras import layers
 
 from tests.unit.layer_kinds import ENDING, FAMILIES, KEEPING, LEFT_OUT, chain, kinds_of_keras
 from tl_helpers.training.fit import fit_transfer
-from tl_helpers.training.freezing import (
-    changing_without_gradient,
-    freeze,
-    freeze_all_but,
-    live_random_layers,
-    trainable_report,
-    unfreeze,
-)
+from tl_helpers.training.freezing import freeze, freeze_all_but, unfreeze
 from tl_helpers.training.frozen_prefix import DETERMINISTIC_LAYERS
+from tl_helpers.training.report import changing_without_gradient, trainable_report
 from tl_helpers.training.saving import copy_model, load_model, save_model
+from tl_helpers.training.stillness import live_random_layers
 from tl_helpers.training.weights import put_back, snapshot
 
 HAVING_RECIPES = {kind for table in (KEEPING, ENDING) for kinds in table.values() for kind in kinds}

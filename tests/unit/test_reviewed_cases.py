@@ -15,15 +15,11 @@ from tl_helpers.grid.networks import describe
 from tl_helpers.models.backbones import load_backbone
 from tl_helpers.models.features import extract_features
 from tl_helpers.training.fit import fit_transfer
-from tl_helpers.training.freezing import (
-    discriminative_optimizer,
-    freeze,
-    freeze_all_but,
-    is_stale,
-    live_random_layers,
-    trainable_report,
-)
+from tl_helpers.training.freezing import freeze, freeze_all_but, is_stale
+from tl_helpers.training.report import trainable_report
 from tl_helpers.training.saving import copy_model, load_model, save_model
+from tl_helpers.training.stage_rates import discriminative_optimizer
+from tl_helpers.training.stillness import live_random_layers
 from tl_helpers.training.weights import snapshot
 
 CASES = []

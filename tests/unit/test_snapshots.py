@@ -7,9 +7,10 @@ from keras import layers
 
 from tests.unit.networks import break_in_phase
 from tl_helpers.training.fit import fit_transfer
-from tl_helpers.training.freezing import freeze, live_random_layers, unfreeze
+from tl_helpers.training.freezing import freeze, unfreeze
 from tl_helpers.training.loop import run_updates
 from tl_helpers.training.saving import load_model, save_model
+from tl_helpers.training.stillness import live_random_layers
 from tl_helpers.training.weights import put_back, seed_random_layers, snapshot
 
 X = np.random.default_rng(0).normal(0, 1, (12, 5)).astype("float32")

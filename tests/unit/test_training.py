@@ -14,8 +14,9 @@ from tl_helpers.models.small_network import small_cnn
 from tl_helpers.training import fit as training
 from tl_helpers.training.evaluation import accuracy, mean_recall
 from tl_helpers.training.fit import fit_transfer
-from tl_helpers.training.freezing import is_stale, live_random_layers
+from tl_helpers.training.freezing import is_stale
 from tl_helpers.training.loop import draw_batches
+from tl_helpers.training.stillness import live_random_layers
 from tl_helpers.training.weights import snapshot
 
 

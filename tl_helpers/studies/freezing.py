@@ -23,7 +23,7 @@ from tl_helpers.models.small_network import small_cnn_body
 from tl_helpers.studies.street_runs import run_classifier
 from tl_helpers.training.evaluation import accuracy
 from tl_helpers.training.fit import fit_transfer
-from tl_helpers.training.freezing import trainable_report
+from tl_helpers.training.report import trainable_report
 
 # ---------------------------------------------------------------- the freezing sweep of 2014, at home
 

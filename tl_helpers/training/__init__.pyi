@@ -9,11 +9,9 @@ from .adaptation import (
 from .evaluation import accuracy as accuracy, mean_recall as mean_recall
 from .fit import STRATEGIES as STRATEGIES, FitResult as FitResult, fit_transfer as fit_transfer
 from .freezing import (
-    discriminative_optimizer as discriminative_optimizer,
     freeze as freeze,
     freeze_all_but as freeze_all_but,
     is_stale as is_stale,
-    trainable_report as trainable_report,
     unfreeze as unfreeze,
 )
 from .learning_rate import lr_find as lr_find, tune_learning_rate as tune_learning_rate
@@ -24,4 +22,6 @@ from .multitask import (
     scene_loss as scene_loss,
     weigh_by_uncertainty as weigh_by_uncertainty,
 )
+from .report import trainable_report as trainable_report
 from .saving import copy_model as copy_model, load_model as load_model, save_model as save_model
+from .stage_rates import discriminative_optimizer as discriminative_optimizer

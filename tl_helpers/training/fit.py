@@ -20,7 +20,6 @@ from tl_helpers.training.checkpoint import read_checkpoint, run_key, write_check
 from tl_helpers.training.data import check_data, check_label_names
 from tl_helpers.training.freezing import (
     batch_norms_of,
-    discriminative_optimizer,
     fixed_by_hand,
     freeze_as,
     freeze_exactly,
@@ -31,6 +30,7 @@ from tl_helpers.training.frozen_prefix import find_cut, shared_first, split, wha
 from tl_helpers.training.loop import draw_batches, make_steps, resolve_loss, run_steps
 from tl_helpers.training.losses import default_loss, measure_loss
 from tl_helpers.training.reading import label_names_of
+from tl_helpers.training.stage_rates import discriminative_optimizer
 from tl_helpers.training.weights import draw_new_weights, not_finite, put_back, seed_random_layers, snapshot
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def fit_transfer(
         and ``"linear_probing"``, which fix it themselves.
     factors : dict of str to float, or float, optional
         Learning rates relative to `learning_rate` by stage, see
-        :func:`tl_helpers.training.freezing.discriminative_optimizer`; for the phases that train more than the head.
+        :func:`tl_helpers.training.stage_rates.discriminative_optimizer`; for the phases that train more than the head.
     head_learning_rate : float, optional
         Of phases that train only the head, before others: `learning_rate` by default.
     stages : sequence of str, optional

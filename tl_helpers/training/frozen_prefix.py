@@ -17,7 +17,8 @@ import numpy as np
 
 from tl_helpers.grid.networks import is_graph, nodes_of
 from tl_helpers.models.graph import leaves_in, leaves_of
-from tl_helpers.training.freezing import changing_without_gradient, live_random_layers
+from tl_helpers.training.report import changing_without_gradient
+from tl_helpers.training.stillness import live_random_layers
 from tl_helpers.training.weights import put_back, snapshot
 
 if TYPE_CHECKING:
