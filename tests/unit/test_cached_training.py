@@ -13,7 +13,7 @@ from tl_helpers.models import features
 from tl_helpers.models.backbones import load_backbone
 from tl_helpers.models.heads import add_class_head
 from tl_helpers.models.small_network import small_cnn
-from tl_helpers.training import fit as training
+from tl_helpers.training import cached
 from tl_helpers.training.fit import fit_transfer
 from tl_helpers.training.freezing import freeze, unfreeze
 from tl_helpers.training.loop import draw_batches
@@ -108,16 +108,16 @@ def test_bits_that_depend_on_the_place_in_the_batch_are_noticed():
                 outputs[wrong] = np.nextafter(outputs[wrong], np.float32(9))
                 return outputs
 
-            assert not training._same_in_every_place(forward, x[:size], forward(x[:size], size), size)
+            assert not cached._same_in_every_place(forward, x[:size], forward(x[:size], size), size)
         for period in (2, 4, size // 2 or 2):
 
             def forward(batch, _, period=period):
                 return batch * np.where(np.arange(len(batch)) % (2 * period) < period, 1, 1.001)[:, None]
 
-            same = training._same_in_every_place(forward, x[:size], forward(x[:size], size), size)
+            same = cached._same_in_every_place(forward, x[:size], forward(x[:size], size), size)
             assert not same or size <= period
-        assert training._same_in_every_place(lambda batch, _: 2 * batch, x[:size], 2 * x[:size], size)
-    assert not training._same_in_every_place(lambda batch, _: 2 * batch, x[:1], 2 * x[:1], 1)
+        assert cached._same_in_every_place(lambda batch, _: 2 * batch, x[:size], 2 * x[:size], size)
+    assert not cached._same_in_every_place(lambda batch, _: 2 * batch, x[:1], 2 * x[:1], 1)
 
 
 def test_a_place_that_shows_in_the_second_batch_only_is_noticed():
@@ -129,8 +129,8 @@ def test_a_place_that_shows_in_the_second_batch_only_is_noticed():
         outputs[-1] = np.where(outputs[-1] > 1, 2, outputs[-1])
         return outputs
 
-    assert training._same_in_every_place(forward, x[:4], x[:4], 4)
-    assert not training._same_in_every_place(forward, x, np.concatenate([forward(x[:4], 4), forward(x[4:], 4)]), 4)
+    assert cached._same_in_every_place(forward, x[:4], x[:4], 4)
+    assert not cached._same_in_every_place(forward, x, np.concatenate([forward(x[:4], 4), forward(x[4:], 4)]), 4)
 
 
 @pytest.mark.slow(seconds=1)
@@ -219,7 +219,7 @@ def test_where_it_would_be_wrong_the_whole_network_is_trained_and_it_says_why(ma
     def fail(*_, **__):
         raise AssertionError("The frozen part was run once.")
 
-    monkeypatch.setattr(training, "run_once", fail)
+    monkeypatch.setattr(cached, "run_once", fail)
     data = pictures(6, (8, 8, 3)), np.arange(6) % 2
     model = make()
     head = model.get_layer("head").get_weights()[0].copy()
@@ -233,24 +233,24 @@ def test_where_it_would_be_wrong_the_whole_network_is_trained_and_it_says_why(ma
 
 @pytest.mark.slow(seconds=1)
 def test_an_output_too_large_for_memory_is_not_kept(monkeypatch):
-    monkeypatch.setattr(training, "_MEMORY_LIMIT", 4 * 4 * 6 * 16 * 6 - 1)
+    monkeypatch.setattr(cached, "_MEMORY_LIMIT", 4 * 4 * 6 * 16 * 6 - 1)
     data = pictures(6, (8, 12, 1)), np.arange(6) % 2
     arguments = {"strategy": "fine_tuning", "upto": "conv1", "learning_rate": 0.01, "updates": 4, "seed": 0}
     fit = fit_transfer(small_cnn((8, 12, 1), 2, seed=0), data, **arguments)
     assert not fit.cached and "would take 0.0 GiB" in fit.note
-    monkeypatch.setattr(training, "_MEMORY_LIMIT", 4 * 4 * 6 * 16 * 6)
+    monkeypatch.setattr(cached, "_MEMORY_LIMIT", 4 * 4 * 6 * 16 * 6)
     assert fit_transfer(small_cnn((8, 12, 1), 2, seed=0), data, **arguments).cached
 
 
 def test_only_the_images_in_use_are_run(monkeypatch):
     seen = []
-    run_once = training.run_once
+    run_once = cached.run_once
 
     def count(model, x, **settings):
         seen.append(len(x))
         return run_once(model, x, **settings)
 
-    monkeypatch.setattr(training, "run_once", count)
+    monkeypatch.setattr(cached, "run_once", count)
     data = pictures(30, (12, 12, 1)), np.arange(30) % 2
     fit_transfer(
         small_cnn((12, 12, 1), 2, seed=0),
@@ -285,7 +285,7 @@ def asked(monkeypatch):
         return lambda *arguments: questions.append(name) or function(*arguments)
 
     for name in ("what_differs", "_same_in_every_place"):
-        monkeypatch.setattr(training, name, noted(name.strip("_"), getattr(training, name)))
+        monkeypatch.setattr(cached, name, noted(name.strip("_"), getattr(cached, name)))
     return questions
 
 
@@ -299,7 +299,7 @@ def test_with_everything_in_the_cache_the_frozen_part_is_not_even_traced(folder,
     first = fit_cached(cache)
     assert asked == ["what_differs", "same_in_every_place"]
     with monkeypatch.context() as patch:
-        patch.setattr(training, "in_batches", lambda call: fail)
+        patch.setattr(cached, "in_batches", lambda call: fail)
         second = fit_cached(cache)
     assert asked == ["what_differs", "same_in_every_place"]
     assert second[0].note == first[0].note and "was run once" in first[0].note
@@ -345,7 +345,7 @@ def test_outputs_that_another_machine_has_rounded_otherwise_are_noticed(asked):
 @pytest.mark.slow(seconds=1)
 def test_an_answer_of_no_is_kept_too(asked, monkeypatch):
     cache = {}
-    monkeypatch.setattr(training, "_same_in_every_place", lambda *_: asked.append("no") or False)
+    monkeypatch.setattr(cached, "_same_in_every_place", lambda *_: asked.append("no") or False)
     assert [fit_cached(cache)[0].note[-14:] for _ in range(2)] == ["to about 1e-5."] * 2
     assert asked == ["what_differs", "no"]
 

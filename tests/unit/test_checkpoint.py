@@ -1,5 +1,6 @@
 """A killed run goes on where it stopped and ends as if nothing had happened; what is not its own is refused."""
 
+import dataclasses
 import errno
 import functools
 import json
@@ -19,9 +20,10 @@ from keras import layers
 from tests.unit.networks import break_in_phase
 from tl_helpers.models.heads import add_class_head
 from tl_helpers.models.small_network import body_of, small_cnn
-from tl_helpers.training import checkpoint
-from tl_helpers.training.checkpoint import read_checkpoint, run_key, write_checkpoint
+from tl_helpers.training.checkpoint import Checkpoint, PhaseEnd, read_checkpoint, run_key, write_checkpoint
+from tl_helpers.training.data import Examples
 from tl_helpers.training.fit import fit_transfer
+from tl_helpers.training.plan import make_plan
 from tl_helpers.training.weights import snapshot
 
 SHAPE = (12, 12, 1)
@@ -104,8 +106,9 @@ def test_a_finished_run_is_not_run_again(path, finished, unbroken, monkeypatch):
     again = train(resume=path)
     assert not calls
     assert_same_run(again, unbroken)
-    before = read_checkpoint(path, key_in(path)).seconds
-    assert again.seconds > before[0] > 0 and again.cpu_seconds > before[1] > 0  # those of the first time count
+    before = read_checkpoint(path, key_in(path))
+    # Those of the first time count.
+    assert again.seconds > before.seconds > 0 and again.cpu_seconds > before.cpu_seconds > 0
 
 
 @pytest.mark.slow(seconds=3)
@@ -298,13 +301,72 @@ def test_another_loss_is_another_run(what, path):
         run(2)
 
 
+def planned(model, **settings):
+    settings = {
+        "validations": 10,
+        "validated": True,
+        "cache": "auto",
+        "deterministic": False,
+        "weights": "last",
+    } | settings
+    missing = dict.fromkeys(("head_learning_rate", "loss", "upto", "factors", "stages", "class_weight"))
+    return make_plan(model, **missing | RUN | settings)
+
+
+def key_of(plan, model):
+    return run_key(model, plan, Examples(*TRAIN), None)
+
+
+def test_every_setting_but_the_cache_counts():
+    model = network()
+    plan = planned(model)
+    others = {
+        "strategy": "lp_ft",
+        "phases": plan.phases[:2],
+        "batch_size": 5,
+        "seed": 1,
+        "loss": "mse",
+        "factors": 2.0,
+        "weights": "best",
+        "cache": False,
+        "deterministic": True,
+        "class_weight": {0: 2.0},
+        "fixed": (model.weights[0],),
+        "said": "words",
+    }
+    assert set(others) == {field.name for field in dataclasses.fields(plan)}
+    same = {
+        name
+        for name, value in others.items()
+        if key_of(dataclasses.replace(plan, **{name: value}), model) == key_of(plan, model)
+    }
+    assert same == {"cache", "said"}
+
+
 @pytest.mark.parametrize(
-    ("name", "values"), [("class_weight", ({0: 1.0}, {0: 2.0})), ("metric", (len, max)), ("cache", ("auto", False))]
+    "change",
+    [
+        {"name": "other"},
+        {"updates": 1},
+        {"learning_rate": 1.0},
+        {"validations": 1},
+        {"head_only": True},
+        {"upto": "conv2"},
+    ],
 )
-def test_every_setting_but_the_cache_counts(name, values):
-    settings = {"loss": None, "factors": None, "weights": "last", "cache": "auto"}
-    keys = {run_key(network(), [], settings | {name: value}, 4, 0, TRAIN, None) for value in values}
-    assert len(keys) == (1 if name == "cache" else 2)
+def test_every_setting_of_a_phase_counts(change):
+    model = network()
+    plan = planned(model)
+    last = dataclasses.replace(plan.phases[-1], **change)
+    other = dataclasses.replace(plan, phases=(*plan.phases[:-1], last))
+    assert key_of(other, model) != key_of(plan, model)
+
+
+def test_weights_of_examples_count():
+    model = network()
+    plan, ones = planned(model), np.ones(12, "float32")
+    keys = {run_key(model, plan, Examples(*TRAIN, weights), None) for weights in (None, ones, 2 * ones)}
+    assert len(keys) == 3
 
 
 def test_a_loss_that_cannot_be_recognised_is_refused_before_training(path):
@@ -325,7 +387,8 @@ def test_other_starting_weights_are_another_run(path, finished):
 
 def key_and_file(path):
     values = snapshot(network())
-    write_checkpoint(path, "key", [{"loss": np.arange(3.0)}], [(True, "note")], (1.0, 2.0), values)
+    phases = [PhaseEnd({"loss": np.arange(3.0)}, cached=True, note="note")]
+    write_checkpoint(path, "key", Checkpoint(phases, 1.0, 2.0, values))
     return values, path.read_bytes()
 
 
@@ -334,8 +397,8 @@ def test_a_checkpoint_is_read_as_it_was_written(path):
     read = read_checkpoint(path, "key")
     for a, b in zip(read.values, values, strict=True):
         np.testing.assert_array_equal(a, b)
-    np.testing.assert_array_equal(read.histories[0]["loss"], [0, 1, 2])
-    assert (read.notes, read.seconds) == ([(True, "note")], (1.0, 2.0))
+    np.testing.assert_array_equal(read.phases[0].columns["loss"], [0, 1, 2])
+    assert (read.phases[0].cached, read.phases[0].note, read.seconds, read.cpu_seconds) == (True, "note", 1.0, 2.0)
     assert read_checkpoint(path.with_name("none.npz"), "key") is None
     with pytest.raises(ValueError, match="another run"):
         read_checkpoint(path, "other key")
@@ -378,7 +441,7 @@ def test_no_damage_of_a_byte_is_an_error_or_goes_unseen(path):
             seen += 1
         else:
             assert all((a == b).all() for a, b in zip(read.values, values, strict=True))
-            assert read.histories[0]["loss"].tolist() == [0, 1, 2]
+            assert read.phases[0].columns["loss"].tolist() == [0, 1, 2]
     assert seen > 800
 
 
@@ -433,7 +496,6 @@ def test_a_run_that_diverges_leaves_the_last_good_phase_and_the_weights_before(p
 
 
 def test_keys_are_short_text():
-    settings = {"loss": None, "factors": None, "weights": "last", "cache": "auto"}
-    key = run_key(network(), [], settings, 4, 0, TRAIN, None)
-    assert key == run_key(network(), [], settings, 4, 0, TRAIN, None)
-    assert len(key) == 64 and checkpoint.run_key(network(), [], settings, 4, 1, TRAIN, None) != key
+    key, plan = key_of(planned(network()), network()), planned(network(), seed=1)
+    assert key == key_of(planned(network()), network())
+    assert len(key) == 64 and key_of(plan, network()) != key

@@ -10,10 +10,11 @@ from keras import layers
 
 from tests.unit.networks import COMMON, HELD_OUT, SHAPE, TRAIN, moved, network
 from tl_helpers.models.forward import make_forward
-from tl_helpers.training import fit as training
+from tl_helpers.training import loop
 from tl_helpers.training.fit import fit_transfer
 from tl_helpers.training.freezing import unfreeze
-from tl_helpers.training.loop import draw_batches, resolve_loss, run_steps
+from tl_helpers.training.loop import draw_batches, run_steps
+from tl_helpers.training.update import resolve_loss
 from tl_helpers.training.weights import draw_new_weights, put_back, seed_random_layers, snapshot
 
 X, Y = TRAIN
@@ -51,7 +52,7 @@ def test_an_interrupted_model_has_the_weights_it_had_got_and_goes_on(cache, monk
     old = signal.signal(signal.SIGINT, press)
     try:
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(training, "run_steps", interrupted)
+            patch.setattr(loop, "run_steps", interrupted)
             fit_transfer(model, TRAIN, strategy="fine_tuning", upto="conv1", cache=cache, **COMMON | {"updates": 500})
     finally:
         signal.signal(signal.SIGINT, old)

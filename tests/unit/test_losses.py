@@ -9,8 +9,9 @@ from keras import layers, ops
 
 from tl_helpers.training.fit import fit_transfer
 from tl_helpers.training.learning_rate import lr_find
-from tl_helpers.training.loop import draw_batches, resolve_loss
+from tl_helpers.training.loop import draw_batches
 from tl_helpers.training.losses import ending_of, measure_loss
+from tl_helpers.training.update import resolve_loss
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(12, 5)).astype("float32")

@@ -129,7 +129,7 @@ def test_the_frozen_part_run_once_or_a_sentence(name, policy, tmp_path):
 
 def test_half_precision_is_run_always_where_places_in_a_batch_differ(policy, monkeypatch):
     policy("mixed_float16")
-    monkeypatch.setattr("tl_helpers.training.fit._same_in_every_place", lambda *_: False)
+    monkeypatch.setattr("tl_helpers.training.cached._same_in_every_place", lambda *_: False)
     once, always = network(), network()
     settings = RUN | {"strategy": "linear_probing"}
     fit = fit_transfer(once, (X, Y), (X, Y), **settings)

@@ -162,9 +162,9 @@ def test_other_scores_and_losses():
 
 
 def test_the_frozen_part_is_run_once_for_all_rates(monkeypatch):
-    from tl_helpers.training import fit as training
+    from tl_helpers.training import cached
 
-    whole, run_once = [], training.run_once
+    whole, run_once = [], cached.run_once
 
     def count(model, x, *, cache, **settings):
         known = len(cache)
@@ -172,7 +172,7 @@ def test_the_frozen_part_is_run_once_for_all_rates(monkeypatch):
         whole.extend([len(x)] * (len(cache) - known))
         return outputs
 
-    monkeypatch.setattr(training, "run_once", count)
+    monkeypatch.setattr(cached, "run_once", count)
     tune_learning_rate(network, TRAIN, HELD_OUT, rates=[0.1, 0.01, 0.001], **GRID)
     assert len(whole) == 2  # training and validation data
 
@@ -254,10 +254,10 @@ def test_everything_is_as_before():
 def test_everything_is_as_before_after_an_interruption(monkeypatch):
     model, calls = stochastic(), []
     before = snapshot(model)
-    make_steps = rates.make_steps
+    repeat_update = rates.repeat_update
 
     def interrupted(*arguments):
-        steps = make_steps(*arguments)
+        steps = repeat_update(*arguments)
 
         def run(rows):
             calls.append(rows)
@@ -267,7 +267,7 @@ def test_everything_is_as_before_after_an_interruption(monkeypatch):
 
         return run
 
-    monkeypatch.setattr(rates, "make_steps", interrupted)
+    monkeypatch.setattr(rates, "repeat_update", interrupted)
     with pytest.raises(KeyboardInterrupt):
         lr_find(model, TRAIN, updates=12, batch_size=4)
     for old, variable in zip(before, model.variables, strict=True):

@@ -7,7 +7,7 @@ from .adaptation import (
     standardise as standardise,
 )
 from .evaluation import accuracy as accuracy, mean_recall as mean_recall
-from .fit import STRATEGIES as STRATEGIES, FitResult as FitResult, fit_transfer as fit_transfer
+from .fit import FitResult as FitResult, fit_transfer as fit_transfer
 from .freezing import (
     freeze as freeze,
     freeze_all_but as freeze_all_but,
@@ -22,6 +22,7 @@ from .multitask import (
     scene_loss as scene_loss,
     weigh_by_uncertainty as weigh_by_uncertainty,
 )
+from .plan import STRATEGIES as STRATEGIES
 from .report import trainable_report as trainable_report
 from .saving import copy_model as copy_model, load_model as load_model, save_model as save_model
 from .stage_rates import discriminative_optimizer as discriminative_optimizer

@@ -4,22 +4,24 @@ For features there are closed forms: standardise each domain by itself, or give 
 (CORAL). For a network there are losses beside the classifier's: the difference of the covariances (Deep CORAL), or a
 critic that must not be able to tell the domains apart (DANN). All of them align marginal distributions, and so all of
 them can hurt where the classes are mixed otherwise in the target than in the source.
-
-Unlike most modules of the kit, this one imports Keras at once: it defines a layer.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers, ops
+from sklearn.preprocessing import StandardScaler
 
-from tl_helpers.arguments import check_finite, check_numbers
+from tl_helpers.arguments import check_finite
 from tl_helpers.models.forward import in_full_precision
 from tl_helpers.models.inputs import as_array, check_inputs
 from tl_helpers.training.data import check_data
-from tl_helpers.training.loop import draw_batches, resolve_loss, run_updates, with_loss_scaling
-from tl_helpers.training.weights import seed_random_layers
+from tl_helpers.training.loop import check_run, draw_batches, fit_losses
+from tl_helpers.training.update import resolve_loss
 
 # ---------------------------------------------------------------- features
 
@@ -51,8 +53,6 @@ def standardise(features, like=None):
         classifier = probe(standardise(source), labels)
         classifier.predict(standardise(target_test, like=target_unlabelled))
     """
-    from sklearn.preprocessing import StandardScaler
-
     for name, array in (("features", features), ("like", like)):
         if array is not None:
             check_finite(np.asarray(array), name)
@@ -246,8 +246,8 @@ def fit_dann(
         is_target = ops.cast(ops.arange(2 * half) >= half, guesses.dtype)
         return keras.losses.binary_crossentropy(is_target, guesses, from_logits=True)
 
-    settings = {"learning_rate": learning_rate, "updates": updates, "batch_size": batch_size, "seed": seed}
-    return _fit(model, source, target, gap, critic.trainable_variables, features=features, name="DANN", **settings)
+    how = _How(learning_rate, updates, batch_size, seed, "DANN")
+    return _fit(model, source, target, features, gap, how, critic.trainable_variables)
 
 
 def fit_coral(model, source, target, *, learning_rate, updates, batch_size=32, seed, weight=1.0, layer="head"):
@@ -279,23 +279,29 @@ def fit_coral(model, source, target, *, learning_rate, updates, batch_size=32, s
     def gap(source_features, target_features, progress):
         return weight * coral_loss(source_features, target_features)
 
-    settings = {"learning_rate": learning_rate, "updates": updates, "batch_size": batch_size, "seed": seed}
-    features = model.get_layer(layer).output
-    return _fit(model, source, target, gap, [], features=features, name="CORAL", **settings)
+    how = _How(learning_rate, updates, batch_size, seed, "CORAL")
+    return _fit(model, source, target, model.get_layer(layer).output, gap, how)
 
 
-def _fit(model, source, target, gap, others, *, features, learning_rate, updates, batch_size, seed, name):
+class _How(NamedTuple):
+    """How a classifier is trained."""
+
+    learning_rate: float
+    updates: int
+    batch_size: int
+    seed: int
+    name: str
+
+
+def _fit(model, source, target, features, gap, how, others=()):
     """Train a classifier on the source, with a second loss, of source features, target features and progress."""
-    import tensorflow as tf
-
-    whole = {"updates": updates, "batch_size": batch_size, "seed": seed}
-    check_numbers(whole=whole, rates={"learning_rate": learning_rate})
-    if updates < 1 or batch_size < 2 or seed < 0 or not learning_rate > 0:
-        raise ValueError(
-            "updates must be at least 1, batch_size at least 2, seed at least 0, learning_rate above 0; they are "
-            f"{updates}, {batch_size}, {seed} and {learning_rate}."
-        )
-    x, y = check_data(source, model, None, "source")
+    check_run(
+        {"learning_rate": how.learning_rate},
+        updates=(how.updates, 1),
+        batch_size=(how.batch_size, 2),
+        seed=(how.seed, 0),
+    )
+    x, y, _ = check_data(source, model, None, "source")
     unlabelled = as_array(getattr(target, "x", target), "target")
     if unlabelled.shape[1:] != x.shape[1:] or min(len(x), len(unlabelled)) < 2:
         raise ValueError(
@@ -303,29 +309,20 @@ def _fit(model, source, target, gap, others, *, features, learning_rate, updates
             f"{unlabelled.shape}."
         )
     check_inputs(unlabelled, model, "target")
-    size = min(batch_size, len(x), len(unlabelled))
-    rows = [draw_batches(len(part), updates, size, [seed, number]) for number, part in enumerate([x, unlabelled])]
+    size = min(how.batch_size, len(x), len(unlabelled))
+    rows = [
+        draw_batches(len(part), how.updates, size, [how.seed, number]) for number, part in enumerate([x, unlabelled])
+    ]
     rows = np.stack([rows[0], len(x) + rows[1]], axis=1)
     images, labels = tf.constant(np.concatenate([x, unlabelled])), tf.constant(y)
     both = keras.Model(model.input, [model.output, layers.Flatten(dtype=features.dtype)(features)])
-    variables, loss = [*model.trainable_variables, *others], resolve_loss(None, model)
-    schedule = keras.optimizers.schedules.PolynomialDecay(learning_rate, updates, end_learning_rate=0.0)
-    optimizer = with_loss_scaling(model, keras.optimizers.Adam(schedule))
-    optimizer.build(variables)
-    seed_random_layers(model, seed)
+    loss = resolve_loss(None, model)
 
-    def update(batch):
-        progress = ops.cast(optimizer.iterations, "float32") / updates
-        with tf.GradientTape() as tape:
-            outputs, seen = both(tf.gather(images, tf.reshape(batch, (-1,))), training=True)
-            value, seen = loss(tf.gather(labels, batch[0]), outputs[:size]), in_full_precision(seen)
-            value += ops.cast(gap(seen[:size], seen[size:], progress), value.dtype)
-            for extra in model.losses:
-                value += tf.cast(tf.reduce_sum(extra), value.dtype)
-            scaled = optimizer.scale_loss(value)
-        gradients = tape.gradient(scaled, [variable.value for variable in variables])
-        optimizer.apply(gradients, variables)
-        return value
+    def losses_of(batch, done):
+        outputs, seen = both(tf.gather(images, tf.reshape(batch, (-1,))), training=True)
+        seen = in_full_precision(seen)
+        distance = gap(seen[:size], seen[size:], ops.cast(done, "float32") / how.updates)
+        return [loss(tf.gather(labels, batch[0]), outputs[:size]), distance]
 
-    run_updates(model, update, rows, name=name)
+    fit_losses(model, losses_of, rows, learning_rate=how.learning_rate, seed=how.seed, name=how.name, others=others)
     return model

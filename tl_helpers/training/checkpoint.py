@@ -6,8 +6,9 @@ import hashlib
 import json
 import re
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import fields
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,38 +17,55 @@ from tl_helpers.grid.identity import fingerprint
 from tl_helpers.grid.networks import describe
 from tl_helpers.models.graph import leaves_of
 
+# Of a plan, what does not decide how a run goes, and layers and weights, which are told in another way.
+_NO_SETTINGS = ("cache", "phases", "fixed", "said")
 
-@dataclass(frozen=True, eq=False)
-class Checkpoint:
+
+class PhaseEnd(NamedTuple):
+    """What a finished phase of training has left, besides the weights.
+
+    Parameters
+    ----------
+    columns : dict of str to numpy.ndarray
+        Of the history, one row per update.
+    cached : bool
+        Whether the frozen part was run once.
+    note : str
+        A sentence that says so, or why not.
+    """
+
+    columns: dict[str, np.ndarray]
+    cached: bool
+    note: str
+
+
+class Checkpoint(NamedTuple):
     """The finished phases of a run.
 
     Parameters
     ----------
-    histories : list of dict of str to numpy.ndarray
-        Columns of each finished phase.
-    notes : list of (bool, str)
-    seconds : tuple of float
+    phases : list of PhaseEnd
+    seconds, cpu_seconds : float
         Wall-clock and processor time so far.
     values : list of numpy.ndarray
         The model's weights, in the order of ``model.weights``. Random numbers start anew in every phase.
     """
 
-    histories: list
-    notes: list
-    seconds: tuple
-    values: list
+    phases: list[PhaseEnd]
+    seconds: float
+    cpu_seconds: float
+    values: list[np.ndarray]
 
 
-def run_key(model, phases, settings, batch_size, seed, *data):
+def run_key(model, plan, data, held_out):
     """Hash all that decides how a run goes: network, starting weights, data and settings.
 
     Parameters
     ----------
     model : keras.Model
-    phases : sequence of dataclass
-    settings : dict
-    batch_size, seed : int
-    *data : tuple of numpy.ndarray or None
+    plan : tl_helpers.training.plan.TrainingPlan
+    data, held_out : Examples
+        `held_out` may be None.
 
     Returns
     -------
@@ -58,21 +76,26 @@ def run_key(model, phases, settings, batch_size, seed, *data):
     TypeError
         If it cannot be told for certain what a layer or setting computes.
     """
+    settings = {field.name: getattr(plan, field.name) for field in fields(plan) if field.name not in _NO_SETTINGS}
+    phases = [
+        {field.name: getattr(phase, field.name) for field in fields(phase) if field.name != "frozen"}
+        for phase in plan.phases
+    ]
+    fixed = {id(weight) for weight in plan.fixed}
+    pairs = [[] if pair is None else [array for array in pair if array is not None] for pair in (data, held_out)]
     described = {
-        # Functions and classes among them (a loss) by what they compute. How the run is sped up decides nothing.
-        "settings": fingerprint({name: settings[name] for name in sorted(settings) if name != "cache"}),
-        "phases": [asdict(phase) for phase in phases],
-        "batch_size": batch_size,
-        "seed": seed,
+        # Functions and classes among them (a loss) by what they compute.
+        "settings": fingerprint(settings, phases),
+        "fixed": [number for number, weight in enumerate(model.weights) if id(weight) in fixed],
         "network": describe(model),
         # Without the numbers that Keras appends to a name which it has given before.
         "names": [re.sub(r"_\d+$", "", layer.name) for layer in leaves_of(model)],
-        "data": [[[str(array.dtype), array.shape] for array in pair] if pair else None for pair in data],
+        "data": [[[str(array.dtype), array.shape] for array in pair] for pair in pairs],
     }
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for weight in model.weights:
         digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
-    for array in (array for pair in data if pair for array in pair):
+    for array in (array for pair in pairs for array in pair):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
@@ -100,14 +123,15 @@ def read_checkpoint(path, key):
         with np.load(Path(path).expanduser(), allow_pickle=False) as archive:
             about = json.loads(str(archive["about"]))
             values = [archive[f"value_{number}"] for number in range(about["values"])]
-            histories = [
-                {name: archive[f"history_{number}_{name}"] for name in names}
-                for number, names in enumerate(about["columns"])
+            phases = [
+                PhaseEnd({name: archive[f"history_{number}_{name}"] for name in names}, cached, note)
+                for number, (names, cached, note) in enumerate(about["phases"])
             ]
+            wall, cpu = about["seconds"]
     except FileNotFoundError:
         return None
     except Exception as error:  # damage makes zipfile and NumPy raise a dozen kinds
-        warnings.warn(f"{path} is damaged ({error}); the run starts at its beginning.", stacklevel=3)
+        warnings.warn(f"{path} is damaged ({error}); the run starts at its beginning.", stacklevel=4)
         return None
     if about["key"] != key:
         raise ValueError(
@@ -115,29 +139,27 @@ def read_checkpoint(path, key):
             f"interruption the model has other weights than at the start: build or load it anew. To start this run, "
             f"delete the file or give another one to resume."
         )
-    return Checkpoint(histories, [tuple(note) for note in about["notes"]], tuple(about["seconds"]), values)
+    return Checkpoint(phases, wall, cpu, values)
 
 
-def write_checkpoint(path, key, histories, notes, seconds, values):
+def write_checkpoint(path, key, checkpoint):
     """Write a checkpoint; a kill or a full disk leaves the one before it.
 
     Parameters
     ----------
     path : path-like
     key : str
-    histories, notes, seconds, values
-        See :class:`Checkpoint`.
+    checkpoint : Checkpoint
     """
     about = {
         "key": key,
-        "notes": notes,
-        "seconds": seconds,
-        "values": len(values),
-        "columns": [list(history) for history in histories],
+        "phases": [[list(phase.columns), phase.cached, phase.note] for phase in checkpoint.phases],
+        "seconds": [checkpoint.seconds, checkpoint.cpu_seconds],
+        "values": len(checkpoint.values),
     }
-    arrays = {f"value_{number}": _storable(value) for number, value in enumerate(values)}
-    for number, history in enumerate(histories):
-        arrays |= {f"history_{number}_{name}": column for name, column in history.items()}
+    arrays = {f"value_{number}": _storable(value) for number, value in enumerate(checkpoint.values)}
+    for number, phase in enumerate(checkpoint.phases):
+        arrays |= {f"history_{number}_{name}": column for name, column in phase.columns.items()}
     try:
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, about=np.array(json.dumps(about)), **arrays)
@@ -145,7 +167,7 @@ def write_checkpoint(path, key, histories, notes, seconds, values):
         warnings.warn(
             f"{path} could not be written ({error.strerror or error}): if this run is interrupted, it will start again "
             f"from an earlier phase. Free some space there or choose another place.",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,6 +11,22 @@ from tl_helpers.arguments import LARGEST, check_finite
 from tl_helpers.models.inputs import check_inputs, input_shape_of
 from tl_helpers.training.losses import check_loss, default_loss
 from tl_helpers.training.reading import label_names_of, unpack
+
+
+class Examples(NamedTuple):
+    """A data set that fits a model.
+
+    Parameters
+    ----------
+    x, y : numpy.ndarray
+        Inputs and targets, ``(n, …)``.
+    weights : numpy.ndarray, optional
+        ``float32``, ``(n,)`` or ``(n, 1)``: how much each example counts.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray | None = None
 
 
 def check_data(data, model, loss, name, *, weighted=False, class_weight=None, label_names=None):
@@ -33,9 +50,8 @@ def check_data(data, model, loss, name, *, weighted=False, class_weight=None, la
 
     Returns
     -------
-    x, y : numpy.ndarray
-    weights : numpy.ndarray
-        ``float32``, ``(n,)`` or ``(n, 1)``; only if the data have weights, or there is a `class_weight`.
+    Examples
+        With weights only if the data have some, or there is a `class_weight`.
 
     Raises
     ------
@@ -59,7 +75,7 @@ def check_data(data, model, loss, name, *, weighted=False, class_weight=None, la
         check_loss(loss, model, y, name)
         if class_weight is not None:
             weights = [_weights_by_class(class_weight, y, model, name)]
-        return x, y, *weights
+        return Examples(x, y, *weights)
     if name != "data":
         default_loss(model)
     elif model.output_shape[-1] == 1:
@@ -94,7 +110,7 @@ def check_data(data, model, loss, name, *, weighted=False, class_weight=None, la
             raise ValueError(f"No training example of class {missing}. Add some, or give the model fewer outputs.")
     if class_weight is not None:
         weights = [_weights_by_class(class_weight, y, model, name)]
-    return x, y, *weights
+    return Examples(x, y, *weights)
 
 
 def _numbers(y, names, name):

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from tl_helpers.models.folding import can_fold, folded_forward
 from tl_helpers.models.forward import make_forward
 from tl_helpers.models.traces import kept_forward
 from tl_helpers.training.data import check_data
-
-if TYPE_CHECKING:
-    pass
 
 
 def share_right(output, y):
@@ -31,6 +26,23 @@ def share_right(output, y):
         0…1.
     """
     return float((output.argmax(axis=-1) == y).mean())
+
+
+def validation_rank(accuracy, loss):
+    """Rank a moment of training by what validation gave: accuracy first, where there is one, then the loss.
+
+    Parameters
+    ----------
+    accuracy : float
+        NaN where the outputs are not of classes.
+    loss : float
+
+    Returns
+    -------
+    tuple of float
+        The larger, the better.
+    """
+    return (0.0 if np.isnan(accuracy) else accuracy, -loss)
 
 
 def _outputs(model, x, batch_size, fold):
@@ -57,7 +69,7 @@ def accuracy(model, data, *, batch_size=256, fold_batch_norm=False):
     float
         0…1.
     """
-    x, y = check_data(data, model, None, "data")
+    x, y, _ = check_data(data, model, None, "data")
     return share_right(_outputs(model, x, batch_size, fold_batch_norm), y)
 
 
@@ -80,6 +92,6 @@ def mean_recall(model, data, *, batch_size=256, fold_batch_norm=False):
     float
         0…1, over the classes that occur.
     """
-    x, y = check_data(data, model, None, "data")
+    x, y, _ = check_data(data, model, None, "data")
     right = _outputs(model, x, batch_size, fold_batch_norm).argmax(axis=-1) == y
     return float(np.mean([right[y == label].mean() for label in np.unique(y)]))

@@ -2,48 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import time
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
+import pandas
 
-from tl_helpers.arguments import check_numbers
-from tl_helpers.models.features import answer_once, identify, run_once
-from tl_helpers.models.forward import compile_call, in_batches, make_forward
-from tl_helpers.models.graph import layers_in, leaves_of, stage_of, upstream_of
-from tl_helpers.models.inputs import input_shape_of
+from tl_helpers.models.forward import make_forward
 from tl_helpers.progress import progress_bar
-from tl_helpers.training.checkpoint import read_checkpoint, run_key, write_checkpoint
+from tl_helpers.training.cached import Remainder, run_frozen_part, validation_batch
+from tl_helpers.training.checkpoint import Checkpoint, PhaseEnd, read_checkpoint, run_key, write_checkpoint
 from tl_helpers.training.data import check_data, check_label_names
-from tl_helpers.training.freezing import (
-    batch_norms_of,
-    fixed_by_hand,
-    freeze_as,
-    freeze_exactly,
-    freezing_of,
-    head_layers,
-)
-from tl_helpers.training.frozen_prefix import find_cut, shared_first, split, what_differs
-from tl_helpers.training.loop import draw_batches, make_steps, resolve_loss, run_steps
+from tl_helpers.training.evaluation import share_right, validation_rank
+from tl_helpers.training.freezing import freeze_as, freeze_exactly, freezing_of
+from tl_helpers.training.loop import divergence, draw_batches, repeat_update, watch
 from tl_helpers.training.losses import default_loss, measure_loss
+from tl_helpers.training.plan import make_plan
 from tl_helpers.training.reading import label_names_of
-from tl_helpers.training.stage_rates import discriminative_optimizer
-from tl_helpers.training.weights import draw_new_weights, not_finite, put_back, seed_random_layers, snapshot
-
-if TYPE_CHECKING:
-    import keras
-    import pandas
-
-from tl_helpers.training.evaluation import share_right
-
-STRATEGIES = ("scratch", "linear_probing", "fine_tuning", "lp_ft", "gradual_unfreezing")
-# Above this, keeping the frozen part's output in memory would cost more than it saves.
-_MEMORY_LIMIT = 2 * 2**30
-# Of validation, at most: with more images at a time, a backbone's activations no longer fit the processor's cache.
-_VALIDATION_BATCH = 32
+from tl_helpers.training.update import falling_adam, make_loss_on, make_update, resolve_loss
+from tl_helpers.training.weights import draw_new_weights, put_back, restored, seed_random_layers, snapshot
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,18 +57,6 @@ class FitResult:
     strategy: str
     cached: bool
     note: str
-
-
-@dataclass(frozen=True)
-class _Phase:
-    """A stretch of training with one optimizer, during which the same layers are frozen."""
-
-    name: str
-    updates: int
-    learning_rate: float
-    head_only: bool = False
-    upto: str | None = None
-    validations: int = 1
 
 
 def fit_transfer(
@@ -188,324 +155,146 @@ def fit_transfer(
     FloatingPointError
         If the loss or a weight stops being a finite number. The model's weights are then as before.
     """
-    import keras
-    import pandas
-
-    if strategy not in STRATEGIES:
-        raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, not {strategy!r}.")
-    if (upto is not None or factors is not None) and strategy in ("scratch", "linear_probing"):
-        raise ValueError(f"upto and factors are for fine-tuning; strategy {strategy!r} fixes by itself what moves.")
-    input_shape_of(model)
-    rates = [learning_rate] if head_learning_rate is None else [learning_rate, head_learning_rate]
-    whole = {"updates": updates, "batch_size": batch_size, "seed": seed, "validations": validations}
-    check_numbers(whole=whole, rates=dict(zip(("learning_rate", "head_learning_rate"), rates, strict=False)))
-    if batch_size < 1 or validations < 1 or seed < 0 or not all(rate > 0 for rate in rates):
-        raise ValueError(
-            "batch_size and validations must be at least 1, learning rates above 0, seed at least 0; they are "
-            f"{batch_size}, {validations}, {learning_rate}, {head_learning_rate} and {seed}."
-        )
-    if cache is not False and not isinstance(cache, (str, os.PathLike, dict)):
-        raise ValueError(f"cache must be 'auto', False, a folder or a dict, not {cache!r}.")
-    if weights not in ("last", "best") or (weights == "best" and validation is None):
-        raise ValueError("weights must be 'last', or 'best', which needs validation data.")
-    settings = {
-        "factors": factors,
-        "loss": loss,
-        "weights": weights,
-        "cache": cache,
-        "deterministic": deterministic,
-        "class_weight": class_weight,
-    }
-    phases = _plan(model, strategy, learning_rate, head_learning_rate, updates, upto, stages, validations)
-    data = check_data(train, model, loss, "train", weighted=True, class_weight=class_weight)
-    held_out = None
+    plan = make_plan(
+        model,
+        strategy=strategy,
+        learning_rate=learning_rate,
+        head_learning_rate=head_learning_rate,
+        updates=updates,
+        batch_size=batch_size,
+        seed=seed,
+        loss=loss,
+        upto=upto,
+        factors=factors,
+        stages=stages,
+        weights=weights,
+        validations=validations,
+        validated=validation is not None,
+        cache=cache,
+        deterministic=deterministic,
+        class_weight=class_weight,
+    )
+    data, held_out = check_data(train, model, loss, "train", weighted=True, class_weight=class_weight), None
     if validation is not None:
         check_label_names(train, validation)
-        names = {"weighted": True, "label_names": label_names_of(train)}
-        held_out = check_data(validation, model, loss, "validation", **names)
-
-    stateful = [part.name for part in model._flatten_layers() if getattr(part, "stateful", False)]
-    if stateful:
-        raise ValueError(
-            f"Layer {stateful[0]!r} is stateful: it takes each batch for the continuation of the one before, and "
-            f"batches are drawn at random here. Build it with stateful=False."
-        )
-    ruined = not_finite(model)
-    if ruined:
-        raise ValueError(
-            f"{model.name!r} holds NaN or infinite weights before training, in {ruined[0]!r}. Build or load it anew."
-        )
-    fixed, fixed_weights = fixed_by_hand(model)
-    plans = [_frozen_in(model, phase, strategy) for phase in phases]
-    said = _say_what_is_fixed(model, strategy, fixed, fixed_weights, plans[-1])
-    if factors is not None:
-        discriminative_optimizer(model, learning_rate, factors)  # names what does not fit before anything is touched
-    started = time.perf_counter(), time.process_time()
-    before, was = snapshot(model), freezing_of(model)
-    held = {id(weight) for weight in fixed_weights}
-    settings["fixed"] = [number for number, weight in enumerate(model.weights) if id(weight) in held]
-    if resume is not None:
-        # What an earlier call or a file has left frozen or silenced is no part of the run.
-        freeze_exactly(model, plans[0] | fixed)
-    key = None if resume is None else run_key(model, phases, settings, batch_size, seed, data, held_out)
-    done = None if resume is None else read_checkpoint(resume, key)
-    histories, notes, spent = ([], [], (0.0, 0.0)) if done is None else (done.histories, done.notes, done.seconds)
-    if done is not None:
-        put_back(model, done.values)
-    elif strategy == "scratch":
-        draw_new_weights(model, seed, keep=fixed_weights)
-    with progress_bar(updates, strategy, "update", delay=1) as bar:
-        bar.update(sum(phase.updates for phase in phases[: len(histories)]))
-        for number, phase in enumerate(phases[len(histories) :], start=len(histories)):
-            freeze_exactly(model, plans[number] | fixed)
-            seed_random_layers(model, seed + number)
-            rows = draw_batches(len(data[0]), phase.updates, batch_size, [seed, number])
-            try:
-                columns, note = _run_phase(model, data, held_out, rows, phase, settings, bar)
-            except Exception:
-                put_back(model, before)
-                freeze_as(model, was)
-                raise
-            histories.append(columns)
-            notes.append(note)
-            if resume is not None:
-                seconds = spent[0] + time.perf_counter() - started[0], spent[1] + time.process_time() - started[1]
-                write_checkpoint(resume, key, histories, notes, seconds, model.get_weights())
-    freeze_exactly(model, plans[-1] | fixed)
+        names = label_names_of(train)
+        held_out = check_data(validation, model, loss, "validation", weighted=True, label_names=names)
+    if plan.said:
+        warnings.warn(plan.said, stacklevel=2)
+    was = freezing_of(model)
+    try:
+        with restored(model, after=Exception):
+            done = _run_phases(model, data, held_out, plan, resume)
+    except Exception:
+        freeze_as(model, was)
+        raise
     metrics = ["accuracy"] if loss is None else None
     compiled_loss = default_loss(model) if loss is None else loss
     model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=compiled_loss, metrics=metrics)
-
-    frames = [pandas.DataFrame({"phase": p.name, **columns}) for p, columns in zip(phases, histories, strict=True)]
-    history = pandas.concat(frames, ignore_index=True)
-    history["update"] = np.arange(1, len(history) + 1)
-    sentences = [sentence for _, sentence in notes]
-    if len(phases) > 1:
-        sentences = [f"{phase.name}: {sentence}" for phase, sentence in zip(phases, sentences, strict=True)]
-    sentences += [said] if said else []
+    several, notes = len(plan.phases) > 1, list(zip(plan.phases, done.phases, strict=True))
+    sentences = [f"{phase.name}: {ended.note}" if several else ended.note for phase, ended in notes]
     return FitResult(
         model=model,
-        history=history[["phase", "update", *(name for name in history if name not in ("phase", "update"))]],
-        seconds=spent[0] + time.perf_counter() - started[0],
-        cpu_seconds=spent[1] + time.process_time() - started[1],
+        history=_history(plan, done),
+        seconds=done.seconds,
+        cpu_seconds=done.cpu_seconds,
         updates=updates,
         learning_rate=learning_rate,
         strategy=strategy,
-        cached=any(cached for cached, _ in notes),
-        note=" ".join(sentences),
+        cached=any(ended.cached for ended in done.phases),
+        note=" ".join([*sentences, plan.said] if plan.said else sentences),
     )
 
 
-def _plan(model, strategy, learning_rate, head_learning_rate, updates, upto, stages, validations):
-    """Lay out the phases of a strategy."""
-    head = {"learning_rate": head_learning_rate or learning_rate, "head_only": True}
-    plans = {
-        "scratch": [{"name": "scratch"}],
-        "linear_probing": [{"name": "linear_probing", "head_only": True}],
-        "fine_tuning": [{"name": "fine_tuning", "upto": upto}],
-        "lp_ft": [{"name": "linear_probing", **head}, {"name": "fine_tuning", "upto": upto}],
-        "gradual_unfreezing": [{"name": "head", **head}],
-    }
-    plan = plans[strategy]
-    if strategy == "gradual_unfreezing":
-        leaves = [leaf for leaf in leaves_of(model) if leaf.weights and not leaf.name.startswith("head")]
-        for stage in stages or ():
-            layers_in(model, stage)
-        stages = list(stages or dict.fromkeys(stage_of(leaf.name) for leaf in leaves))
-        if upto is not None:
-            if upto not in stages:
-                raise ValueError(f"upto={upto!r} is none of the stages {', '.join(stages)}.")
-            stages = stages[stages.index(upto) :]
-        else:
-            stages = [None, *stages]
-        moved = [f"from {stage}" for stage in stages[:0:-1]]
-        plan += [{"name": name, "upto": last} for name, last in zip(moved, stages[-2::-1], strict=True)]
-    if upto is not None:
-        frozen = upstream_of(model, upto)
-        if all(leaf in frozen for leaf in leaves_of(model) if leaf.weights):
-            raise ValueError(f"With upto={upto!r} nothing is left to train. Name an earlier stage.")
-    if updates < len(plan):
-        raise ValueError(f"updates={updates} is too few: strategy {strategy!r} has {len(plan)} phase(s) here.")
-    edges = np.linspace(0, updates, len(plan) + 1).round().astype(int)
-    phases = []
-    for part, first, last in zip(plan, edges, edges[1:], strict=False):
-        share = {"updates": int(last - first), "validations": max(1, round(validations * (last - first) / updates))}
-        phases.append(_Phase(**{"learning_rate": learning_rate} | share | part))
-    return phases
+def _history(plan, done):
+    """Put the columns of all phases into one table."""
+    frames = [
+        pandas.DataFrame({"phase": phase.name, **ended.columns})
+        for phase, ended in zip(plan.phases, done.phases, strict=True)
+    ]
+    history = pandas.concat(frames, ignore_index=True)
+    history.insert(1, "update", np.arange(1, len(history) + 1))
+    return history
 
 
-def _frozen_in(model, phase, strategy):
-    """Collect the layers that a phase of a strategy freezes."""
-    leaves, frozen = leaves_of(model), set()
-    if phase.head_only:
-        frozen = set(leaves) - set(head_layers(model))
-    elif phase.upto is not None:
-        frozen = set(upstream_of(model, phase.upto))
-    if strategy != "scratch":
-        frozen |= set(batch_norms_of([leaf for leaf in leaves if not leaf.name.startswith("head")]))
-    return {part for layer in frozen for part in layer._flatten_layers()}
+def _run_phases(model, data, held_out, plan, resume):
+    """Run the phases of a plan that are not done yet, and leave the model frozen as in the last.
+
+    Returns
+    -------
+    Checkpoint
+        Of the end; without the weights, which the model has.
+    """
+    started, key, done = (time.perf_counter(), time.process_time()), None, None
+    if resume is not None:
+        # What an earlier call or a file has left frozen or silenced is no part of the run.
+        freeze_exactly(model, plan.phases[0].frozen)
+        key = run_key(model, plan, data, held_out)
+        done = read_checkpoint(resume, key)
+    done = done or Checkpoint([], 0.0, 0.0, [])
+    ended = list(done.phases)
+    if ended:
+        put_back(model, done.values)
+    elif plan.strategy == "scratch":
+        draw_new_weights(model, plan.seed, keep=plan.fixed)
+
+    def so_far(values):
+        wall, cpu = time.perf_counter() - started[0], time.process_time() - started[1]
+        return Checkpoint(ended, done.seconds + wall, done.cpu_seconds + cpu, values)
+
+    with progress_bar(plan.updates, plan.strategy, "update", delay=1) as bar:
+        bar.update(sum(phase.updates for phase in plan.phases[: len(ended)]))
+        for number, phase in list(enumerate(plan.phases))[len(ended) :]:
+            freeze_exactly(model, phase.frozen)
+            seed_random_layers(model, plan.seed + number)
+            rows = draw_batches(len(data.x), phase.updates, plan.batch_size, [plan.seed, number])
+            ended.append(_run_phase(model, data, held_out, rows, phase, plan, bar))
+            if resume is not None:
+                write_checkpoint(resume, key, so_far(model.get_weights()))
+    freeze_exactly(model, plan.phases[-1].frozen)
+    return so_far([])
 
 
-def _say_what_is_fixed(model, strategy, fixed, fixed_weights, frozen):
-    """Warn if a strategy would move what the user has fixed, return the sentence; an error if nothing else moves."""
-    held = [part for leaf in leaves_of(model) for part in leaf._flatten_layers() if part in fixed - frozen]
-    held, said = [part for part in held if part.weights], ""
-    if held:
-        names = ", ".join(repr(part.name) for part in held[:3]) + (", …" if len(held) > 3 else "")
-        said = (
-            f"What was frozen by hand, or in a file, stays frozen, and strategy {strategy!r} does not move it: {names} "
-            f"({len(held)} layer(s)). To let it move, call tl_helpers.training.unfreeze(model) first."
-        )
-    kept = {id(weight) for weight in fixed_weights}
-    moving = [part for leaf in leaves_of(model) for part in leaf._flatten_layers() if part not in fixed | frozen]
-    if not any(id(weight) not in kept for part in moving for weight in part._trainable_variables):
-        raise ValueError(f"Nothing is left to train in {model.name!r} by strategy {strategy!r}. {said}")
-    if said:
-        warnings.warn(said, stacklevel=3)
-    return said
-
-
-def _run_phase(model, data, held_out, rows, phase, settings, bar):
+def _run_phase(model, data, held_out, rows, phase, plan, bar):
     """Train for one phase, on the frozen part's output where that is right.
 
     Returns
     -------
-    columns : dict of str to numpy.ndarray
-        Of the history.
-    note : tuple of bool and str
-        Whether the frozen part was run once, and a sentence.
+    PhaseEnd
     """
-    import keras
-
-    schedule = keras.optimizers.schedules.PolynomialDecay(phase.learning_rate, phase.updates, end_learning_rate=0.0)
-    if settings["factors"] is None or phase.head_only:
-        optimizer = keras.optimizers.Adam(schedule)
-    else:
-        optimizer = discriminative_optimizer(model, schedule, settings["factors"])
-    part, note = model, (False, "Nothing was run once, as asked.")
-    if settings["cache"] is not False:
+    optimizer = falling_adam(
+        phase.learning_rate, phase.updates, model=model, factors=None if phase.head_only else plan.factors
+    )
+    left = Remainder(model, data, held_out, rows, cached=False, note="Nothing was run once, as asked.")
+    if plan.cache is not False:
         _say_beside(bar, "running the frozen part once")
-        part, data, held_out, rows, note = _cut_off(model, data, held_out, rows, settings)
+        left = run_frozen_part(model, data, held_out, rows, plan)
         _say_beside(bar, "")
-    loss, reduction = resolve_loss(settings["loss"], model), getattr(settings["loss"], "reduction", "mean")
-    steps = make_steps(part, *data[:2], loss, optimizer, rows.shape[1], *data[2:])
-    forward = make_forward(part) if held_out else None
+    loss, reduction = resolve_loss(plan.loss, model), getattr(plan.loss, "reduction", "mean")
+    update = make_update(left.model, make_loss_on(left.model, left.data, loss), optimizer)
+    steps = repeat_update(update, left.rows.shape[1:])
+    held_out, forward = left.held_out, make_forward(left.model) if left.held_out else None
     stops = np.unique(np.linspace(0, len(rows), phase.validations + 1).round().astype(int)[1:])
     columns = {name: np.full(len(rows), np.nan) for name in ("loss", "validation_loss", "validation_accuracy")}
-    done, best = 0, None
-    for losses in run_steps(steps, rows, stops):
-        columns["loss"][done : done + len(losses)] = losses
-        if not np.isfinite(losses).all():
-            first = done + 1 + int(np.argmin(np.isfinite(losses)))
-            raise _divergence(f"The loss stopped being a finite number at update {first}", phase)
-        done += len(losses)
-        bar.update(len(losses))
-        ruined = not_finite(part) if done in stops else []
-        if ruined:
-            raise _divergence(f"{ruined[0]!r} held NaN or infinite weights at update {done}", phase)
+    blame, best = f"the learning rate {phase.learning_rate:g}", None
+    for done, losses in watch(left.model, steps, left.rows, stops=stops, bar=bar, blame=blame):
+        columns["loss"][done - len(losses) : done] = losses
         if held_out and done in stops:
-            output = forward(held_out[0], _validation_batch(held_out))
-            value = measure_loss(loss, held_out[1], output, *held_out[2:], reduction=reduction)
+            output = forward(held_out.x, validation_batch(len(held_out.x)))
+            value = measure_loss(loss, held_out.y, output, held_out.weights, reduction=reduction)
             if not np.isfinite(value):
-                raise _divergence(f"The validation loss stopped being a finite number at update {done}", phase)
-            right = share_right(output, held_out[1]) if settings["loss"] is None else np.nan
+                raise divergence(f"The validation loss stopped being a finite number at update {done}", blame)
+            right = share_right(output, held_out.y) if plan.loss is None else np.nan
             columns["validation_loss"][done - 1], columns["validation_accuracy"][done - 1] = value, right
-            rank = (0.0 if np.isnan(right) else right, -value)
-            if settings["weights"] == "best" and (best is None or rank > best[0]):
-                best = rank, snapshot(part)
+            rank = validation_rank(right, value)
+            if plan.weights == "best" and (best is None or rank > best[0]):
+                best = rank, snapshot(left.model)
     if best is not None:
-        put_back(part, best[1])
-    return columns, note
+        put_back(left.model, best[1])
+    return PhaseEnd(columns, left.cached, left.note)
 
 
 def _say_beside(bar, words):
     """Put words beside a progress bar. One that is switched off would show itself in a notebook when told something."""
     if not bar.disable:
         bar.set_postfix_str(words)
-
-
-def _cut_off(model, data, held_out, rows, settings):
-    """Run the frozen beginning of a model over the images in use; return what is left to train, and on what."""
-    cut, used, reason = find_cut(model, deterministic=settings["deterministic"]), np.unique(rows), ""
-    if cut.tensor is not None:
-        prefix, suffix = split(model, cut)
-        call = compile_call(prefix, training=True)
-        kept, identity = identify(prefix, None if settings["cache"] == "auto" else settings["cache"])
-        found = {"cache": kept, "identity": identity}
-        reason = _what_differs(prefix, data[0], call, found, known=not settings["deterministic"])
-    if cut.reason or reason:
-        return model, data, held_out, rows, (False, f"The whole network was run in every update. {cut.reason}{reason}")
-    images = len(used) + (len(held_out[0]) if held_out else 0)
-    shape = cut.tensor.shape[1:] if None not in cut.tensor.shape[1:] else prefix(data[0][used[:1]]).shape[1:]
-    size = (8 if cut.tensor.dtype == "float64" else 4) * int(np.prod(shape)) * images
-    if size > _MEMORY_LIMIT:
-        note = f"The whole network was run in every update: the frozen part's output would take {size / 2**30:.1f} GiB."
-        return model, data, held_out, rows, (False, note)
-    forward, new_rows = in_batches(call), np.searchsorted(used, rows).astype("int32")
-    original = data, held_out
-    x = run_once(prefix, data[0][used], batch_size=rows.shape[1], training=True, forward=forward, **found)
-    if held_out:
-        # Still layers of the kinds that are known do the same in training and in use, so one function serves for both.
-        same = {"training": True, "forward": forward} if cut.exact else {}
-        size = _validation_batch(held_out)
-        held_out = run_once(prefix, held_out[0], batch_size=size, **found, **same), *held_out[1:]
-    exact = cut.exact and _is_exact(forward, data[0][used[: 2 * rows.shape[1]]], x, rows.shape[1], found)
-    if not exact and any(layer.compute_dtype in ("float16", "bfloat16") for layer in prefix._flatten_layers()):
-        note = "The frozen part computes in half precision, and an image's output differs with its place in the batch."
-        return model, *original, rows, (False, f"The whole network was run in every update. {note}")
-    equal = "bit for bit where it was tried" if exact else "to about 1e-5"
-    note = f"The frozen part, up to {cut.layer!r}, was run once; the weights equal those of running it always, {equal}."
-    return suffix, (x, *(part[used] for part in data[1:])), held_out, new_rows, (True, note)
-
-
-def _what_differs(prefix, x, call, found, *, known):
-    """Say what differs between two runs of the frozen part.
-
-    Layers that are known draw no random numbers outside TensorFlow, so that the compiled network shows whatever
-    differs, today as on any other day. Only a mask that comes out of a layer inside a layer does not show there. Of
-    layers that are not known no answer is kept.
-    """
-    if not known:
-        return what_differs(prefix, x)
-    flat = set(prefix._flatten_layers(include_self=False)) == set(prefix.layers)
-    batches = shared_first(prefix, x)
-    asked = {"compute": lambda: not what_differs(prefix, x, call if flat else None)}
-    return "" if answer_once(["nothing differs"], batches, **found, **asked) else what_differs(prefix, x)
-
-
-def _is_exact(forward, images, outputs, batch_size, found):
-    """Tell whether images give the same bits in other places of a batch, or what was found out before."""
-    outputs = outputs[: len(images)]
-    return answer_once(
-        ["same in every place", batch_size],
-        [images, outputs],
-        **found,
-        compute=lambda: _same_in_every_place(forward, images, outputs, batch_size),
-    )
-
-
-def _same_in_every_place(forward, images, outputs, batch_size):
-    """Tell whether images give the same bits in other places of a batch.
-
-    Where the pixels of a batch are no multiple of what a convolution takes at a time, the last image is computed in
-    another way, which shows in some images only. So batches are turned, by an odd number of about a half: each image
-    comes to another place, in another half, with another remainder.
-    """
-    turned = np.roll(np.arange(batch_size), batch_size // 2 | 1)
-    for start in range(0, len(images) - batch_size + 1, batch_size):
-        batch, expected = images[start : start + batch_size], outputs[start : start + batch_size]
-        if not np.array_equal(forward(batch[turned], batch_size), expected[turned]):
-            return False
-    return batch_size > 1
-
-
-def _validation_batch(held_out):
-    """Return a batch size that divides the validation data into nearly equal parts."""
-    n = len(held_out[0])
-    return -(-n // -(-n // _VALIDATION_BATCH))
-
-
-def _divergence(what, phase):
-    return FloatingPointError(
-        f"{what}: the learning rate {phase.learning_rate:g} is too high for this model and data. Try a tenth of it."
-    )

@@ -11,18 +11,15 @@ from __future__ import annotations
 import functools
 import types
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
 
 from tl_helpers.grid.networks import is_graph, nodes_of
 from tl_helpers.models.graph import leaves_in, leaves_of
 from tl_helpers.training.report import changing_without_gradient
 from tl_helpers.training.stillness import live_random_layers
-from tl_helpers.training.weights import put_back, snapshot
-
-if TYPE_CHECKING:
-    import keras
+from tl_helpers.training.weights import restored
 
 # Layers for which the tests show that one image's output has the same bits in whatever batch of the same size, or, at
 # sizes of the feature map where it has not, that the first batch shows it.
@@ -230,18 +227,13 @@ def what_differs(model, x, call=None):
     str
         A sentence on what differed; empty where nothing did. The model is as before.
     """
-    before, batches = snapshot(model), shared_first(model, x)
-    weights = {id(weight) for weight in model.weights}
+    batches, weights = shared_first(model, x), {id(weight) for weight in model.weights}
     call = call or functools.partial(model, training=True)
-    runs = [[call(batch) for batch in batches] for _ in range(2)]
-    masked = any(getattr(output, "_keras_mask", None) is not None for output in runs[0])
-    runs = [[np.asarray(output) for output in run] for run in runs]
-    moved = [
-        variable.path
-        for variable, old in zip(model.variables, before, strict=True)
-        if id(variable) in weights and not np.array_equal(variable.numpy(), old, equal_nan=True)
-    ]
-    put_back(model, before)
+    with restored(model) as before:
+        runs = [[call(batch) for batch in batches] for _ in range(2)]
+        masked = any(getattr(output, "_keras_mask", None) is not None for output in runs[0])
+        runs = [[np.asarray(output) for output in run] for run in runs]
+        moved = [variable.path for variable in before.changed() if id(variable) in weights]
     if moved:
         return f"The frozen part changes {moved[0]!r} whenever it is called."
     if not all(np.array_equal(one, other, equal_nan=True) for one, other in zip(*runs, strict=True)):
@@ -292,8 +284,6 @@ def split(model, cut):
     -------
     prefix, suffix : keras.Model
     """
-    import keras
-
     given = model.inputs[0] if len(model.inputs) == 1 else model.inputs
     return keras.Model(given, cut.tensor, name="prefix"), keras.Model(cut.tensor, model.outputs, name="suffix")
 
@@ -321,8 +311,6 @@ def _moves(layer, drifting):
 
 def _is_known(layer, arguments=()):
     """Tell whether a layer, with all that is inside it, is known to give the same output for the same input."""
-    import keras
-
     if not isinstance(layer, keras.Layer):  # a function of keras.ops; some take functions in turn
         given = [*vars(layer).values(), *keras.tree.flatten(arguments)]
         return type(layer).__module__.startswith("keras.src.ops") and not any(map(_is_function, given))
@@ -345,8 +333,6 @@ def _disturbance(node, drifting, deterministic):
     str or None
         None where it does not end there; an empty sentence where it ends because the layer is meant to move.
     """
-    import keras
-
     layer = node.layer
     random = live_random_layers(layer)
     if random:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
+import pandas
 
 from tl_helpers.arguments import check_numbers
 from tl_helpers.models.inputs import input_shape_of
 from tl_helpers.training.data import check_data, check_label_names
+from tl_helpers.training.evaluation import validation_rank
 from tl_helpers.training.fit import fit_transfer
 from tl_helpers.training.freezing import is_stale
-from tl_helpers.training.loop import draw_batches, make_steps, resolve_loss
+from tl_helpers.training.loop import check_run, draw_batches, repeat_update, run_steps
 from tl_helpers.training.reading import read_once
-from tl_helpers.training.weights import not_finite, put_back, snapshot
-
-if TYPE_CHECKING:
-    import pandas
+from tl_helpers.training.update import make_loss_on, make_update, resolve_loss
+from tl_helpers.training.weights import not_finite, restored
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +79,6 @@ def tune_learning_rate(make_model, train, validation, *, strategy, rates, update
     FloatingPointError
         If training diverged at every rate.
     """
-    import pandas
-
     rates, seeds = list(rates), list(seeds)
     for rate in rates:
         check_numbers(rates={"rates": rate})
@@ -127,9 +125,9 @@ def _reached(history, weights):
     validated = history[history["phase"] == history["phase"].iloc[-1]].dropna(subset="validation_loss")
     if weights == "last":
         return validated.iloc[-1]
-    order = validated.fillna({"validation_accuracy": 0.0})
-    order = order.sort_values(["validation_accuracy", "validation_loss"], ascending=[False, True], kind="stable")
-    return validated.loc[order.index[0]]
+    moments = zip(validated["validation_accuracy"], validated["validation_loss"], strict=True)
+    ranks = [validation_rank(accuracy, loss) for accuracy, loss in moments]
+    return validated.iloc[ranks.index(max(ranks))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,39 +181,32 @@ def lr_find(model, train, *, lowest=1e-6, highest=1.0, updates=100, batch_size=3
     FloatingPointError
         If the loss is not finite from the start.
     """
-    import keras
-    import pandas
-
     input_shape_of(model)
-    check_numbers(
-        whole={"updates": updates, "batch_size": batch_size, "seed": seed}, rates={"lowest": lowest, "highest": highest}
-    )
+    check_numbers(rates={"lowest": lowest, "highest": highest})
+    check_run({}, updates=(updates, None), batch_size=(batch_size, 1), seed=(seed, 0))
     if not model.trainable_variables:
         raise ValueError(f"Everything in {model.name!r} is frozen: there is no learning rate to find.")
     if is_stale(model):
         raise ValueError(f"{model.name!r} was frozen or thawed after it had trained. Compile it anew first.")
     if not 0 < lowest < highest or updates < 10:
         raise ValueError(f"lowest must be above 0 and below highest, and updates at least 10; not {lowest}, {highest}.")
-    x, y, *weights = check_data(train, model, loss, "train", weighted=True)
+    examples = check_data(train, model, loss, "train", weighted=True)
     growth = (highest / lowest) ** (1 / (updates - 1))
     schedule = keras.optimizers.schedules.ExponentialDecay(lowest, decay_steps=1, decay_rate=growth)
-    before = snapshot(model)
-    try:
-        rows = draw_batches(len(x), updates, batch_size, seed)
-        optimizer = keras.optimizers.Adam(schedule)
-        steps = make_steps(model, x, y, resolve_loss(loss, model), optimizer, rows.shape[1], *weights)
-        losses = []
-        for batch in rows:
-            losses.append(float(steps(batch[None])[0]))
-            if losses[-1] < 0:
+    losses = []
+    with restored(model):
+        rows = draw_batches(len(examples.x), updates, batch_size, seed)
+        losses_of = make_loss_on(model, examples, resolve_loss(loss, model))
+        steps = repeat_update(make_update(model, losses_of, keras.optimizers.Adam(schedule)), rows.shape[1:])
+        for (value,) in run_steps(steps, rows, range(1, updates + 1)):
+            losses.append(float(value))
+            if value < 0:
                 raise ValueError(
-                    f"The loss is {losses[-1]:g}. A loss that goes below 0 cannot be four times its lowest, which is "
+                    f"The loss is {value:g}. A loss that goes below 0 cannot be four times its lowest, which is "
                     f"where a sweep ends. Add a constant to it."
                 )
-            if not np.isfinite(losses[-1]) or losses[-1] > 4 * min(losses) or not_finite(model):
+            if not np.isfinite(value) or value > 4 * min(losses) or not_finite(model):
                 break
-    finally:
-        put_back(model, before)
     if not np.isfinite(losses[0]):
         raise FloatingPointError("The loss is not finite before the first update. Check the data and the loss.")
     losses = np.array(losses)[np.isfinite(losses)]

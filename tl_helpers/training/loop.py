@@ -1,4 +1,4 @@
-"""How is a network stepped, without overhead? The loops under ``fit_transfer``, on arrays in memory.
+"""How is a network stepped, without overhead? The loops under every training here, on arrays in memory.
 
 Keras's ``fit`` spends most of its time around the work when the network is small. These loops do the same arithmetic
 in the same order (the weights come out equal to ``fit``'s, bit for bit, on a CPU) with many updates per call.
@@ -9,14 +9,52 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import tensorflow as tf
 
-from tl_helpers.models.forward import HALF_PRECISION
+from tl_helpers.arguments import check_numbers
 from tl_helpers.progress import progress_bar
-from tl_helpers.training.losses import default_loss
-from tl_helpers.training.weights import not_finite, put_back, snapshot
+from tl_helpers.training.update import falling_adam, make_update
+from tl_helpers.training.weights import not_finite, restored, seed_random_layers
 
 # Seconds of work between two looks at the clock, the keyboard's interrupt and the progress bar.
 _CHUNK_SECONDS = 0.25
+
+
+def check_run(rates, **whole):
+    """Check the numbers that say how a training goes.
+
+    Parameters
+    ----------
+    rates : dict of str to float
+        Learning rates, which must be above 0; None for one that is not given.
+    **whole : tuple of (int, int or None)
+        Name of a setting that must be a whole number: its value, and how large it must be at least.
+
+    Raises
+    ------
+    ValueError
+        If one of them is no such number.
+    """
+    given = {name: rate for name, rate in rates.items() if rate is not None}
+    check_numbers(whole={name: value for name, (value, _) in whole.items()}, rates=given)
+    bounded = {name: pair for name, pair in whole.items() if pair[1] is not None}
+    if all(value >= least for value, least in bounded.values()) and all(rate > 0 for rate in given.values()):
+        return
+    by_bound = {}
+    for name, (_, least) in bounded.items():
+        by_bound.setdefault(least, []).append(name)
+    said = [
+        f"{_listed(names)}{' must be' * (not number)} at least {least}"
+        for number, (least, names) in enumerate(by_bound.items())
+    ]
+    said += [f"{'learning rates' if len(rates) > 1 else name} above 0" for name in list(rates)[:1]]
+    values = [*(value for value, _ in bounded.values()), *rates.values()]
+    raise ValueError(f"{', '.join(said)}; they are {_listed(values)}.")
+
+
+def _listed(values):
+    *first, last = map(str, values)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def draw_batches(n, updates, batch_size, seed):
@@ -45,118 +83,6 @@ def draw_batches(n, updates, batch_size, seed):
     return rows.reshape(updates, size).astype("int32")
 
 
-def resolve_loss(loss=None, model=None):
-    """Turn what Keras accepts as a loss into a function of targets and outputs, as ``compile`` does.
-
-    Shapes such as ``(n,)`` and ``(n, 1)``, number types and names come out as in ``fit``, because Keras does it: the
-    loss is compiled into a model of its own, without layers, so that no penalty on weights is counted here.
-
-    Parameters
-    ----------
-    loss : keras.losses.Loss, str or callable, optional
-        None is cross-entropy of class indices.
-    model : keras.Model, optional
-        Whose last activation tells whether that cross-entropy takes logits or probabilities; logits without it.
-
-    Returns
-    -------
-    callable
-        From targets, outputs and, optionally, weights ``(n,)`` to the batch's loss.
-    """
-    import keras
-
-    if loss is None and model is not None:
-        loss = default_loss(model)
-    elif loss is None:
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    carrier = keras.Model(name="loss")
-    carrier.compile(optimizer=None, loss=loss, jit_compile=False)
-
-    def compute(target, output, weights=None):
-        return carrier.compute_loss(y=target, y_pred=output, sample_weight=weights)
-
-    return compute
-
-
-def with_loss_scaling(model, optimizer):
-    """Wrap an optimizer, where a network computes in float16, so that small gradients do not become 0.
-
-    As ``compile`` does where the whole network has the dtype policy ``"mixed_float16"``; here a single layer that
-    computes in float16 is enough. The loss has to be passed through ``optimizer.scale_loss`` under the gradient tape.
-
-    Parameters
-    ----------
-    model : keras.Model
-    optimizer : keras.optimizers.Optimizer
-
-    Returns
-    -------
-    keras.optimizers.Optimizer
-        `optimizer` itself where nothing is to be done.
-
-    Raises
-    ------
-    ValueError
-        If weights that are to be trained are themselves in half precision: most of what an update adds is lost there.
-    """
-    import keras
-
-    for weight in model.trainable_variables:
-        if weight.dtype in HALF_PRECISION:
-            raise ValueError(
-                f"The weights {weight.path!r} of {model.name!r} are in {weight.dtype}, too coarse for what one update "
-                f"adds to them. Build the layer with the dtype policy 'mixed_{weight.dtype}', which computes in "
-                f"{weight.dtype} and keeps the weights in float32, or freeze it."
-            )
-    if any(layer.compute_dtype == "float16" for layer in model._flatten_layers(include_self=False)):
-        return keras.optimizers.LossScaleOptimizer(optimizer)
-    return optimizer
-
-
-def make_steps(model, x, y, loss, optimizer, batch_size, weights=None):
-    """Build the function that trains a model on given batches.
-
-    Parameters
-    ----------
-    model : keras.Model
-    x, y : numpy.ndarray
-        ``(n, …)``.
-    loss : callable
-        From :func:`resolve_loss`.
-    optimizer : keras.optimizers.Optimizer
-        A fresh one.
-    batch_size : int
-        Rows per batch.
-    weights : numpy.ndarray, optional
-        ``(n,)`` or ``(n, 1)``: how much each example counts, as ``sample_weight`` in ``fit``.
-
-    Returns
-    -------
-    callable
-        From rows ``(k, batch_size)`` to the losses ``(k,)`` of those batches, each before its update.
-    """
-    import tensorflow as tf
-
-    variables = model.trainable_variables
-    optimizer = with_loss_scaling(model, optimizer)
-    optimizer.build(variables)
-    x, y = tf.constant(x), tf.constant(y)
-    weights = None if weights is None else tf.constant(weights)
-
-    def update(batch):
-        weight = None if weights is None else tf.gather(weights, batch)
-        with tf.GradientTape() as tape:
-            value = loss(tf.gather(y, batch), model(tf.gather(x, batch), training=True), weight)
-            for extra in model.losses:
-                value += tf.cast(tf.reduce_sum(extra), value.dtype)
-            scaled = optimizer.scale_loss(value)
-        gradients = tape.gradient(scaled, [variable.value for variable in variables])
-        optimizer.apply(gradients, variables)
-        return value
-
-    return repeat_update(update, (batch_size,))
-
-
 def repeat_update(update, shape):
     """Build the function that makes one update after another, many per call.
 
@@ -171,7 +97,6 @@ def repeat_update(update, shape):
     callable
         From rows ``(k, *shape)`` to the losses ``(k,)``.
     """
-    import tensorflow as tf
 
     def steps(rows):
         count = tf.shape(rows)[0]
@@ -185,6 +110,91 @@ def repeat_update(update, shape):
     traced = tf.function(steps, autograph=False, jit_compile=False)
     concrete = traced.get_concrete_function(tf.TensorSpec((None, *shape), "int32"))
     return lambda rows: concrete(tf.constant(rows)).numpy()
+
+
+def run_steps(steps, rows, stops):
+    """Train on batches, a fraction of a second at a time, so that one can see it and interrupt it.
+
+    Parameters
+    ----------
+    steps : callable
+        From :func:`repeat_update`.
+    rows : numpy.ndarray
+        ``(k, batch_size)``.
+    stops : sequence of int
+        Numbers of updates after which to hand over in any case, ascending; the last is k.
+
+    Yields
+    ------
+    numpy.ndarray
+        Losses of the next few batches.
+    """
+    done, size = 0, 1
+    for stop in stops:
+        while done < stop:
+            started = time.perf_counter()
+            losses = steps(rows[done : min(done + size, stop)])
+            elapsed = time.perf_counter() - started
+            done += len(losses)
+            yield losses
+            pace = _CHUNK_SECONDS / max(elapsed, 1e-4)
+            size = int(np.clip(len(losses) * pace, 1, 4 * size))
+
+
+def watch(model, steps, rows, *, stops, bar, blame):
+    """Train on batches as :func:`run_steps` does, and stop where a loss or a weight is no finite number any more.
+
+    Parameters
+    ----------
+    model : keras.Model
+    steps, rows, stops
+        As for :func:`run_steps`. At each of `stops` the weights are looked at.
+    bar : tqdm.auto.tqdm
+        It is moved on.
+    blame : str
+        What is too high, if that happens.
+
+    Yields
+    ------
+    done : int
+        Number of updates made.
+    losses : numpy.ndarray
+        Of the last few of them.
+
+    Raises
+    ------
+    FloatingPointError
+    """
+    done = 0
+    for losses in run_steps(steps, rows, stops):
+        finite, problem = np.isfinite(losses), ""
+        if not finite.all():
+            problem = f"The loss stopped being a finite number at update {done + 1 + int(np.argmin(finite))}"
+        done += len(losses)
+        bar.update(len(losses))
+        ruined = not_finite(model) if done in stops and not problem else []
+        if ruined:
+            problem = f"{ruined[0]!r} held NaN or infinite weights at update {done}"
+        if problem:
+            raise divergence(problem, blame)
+        yield done, losses
+
+
+def divergence(what, blame):
+    """Make the error of a training that has diverged.
+
+    Parameters
+    ----------
+    what : str
+        What is not finite, and since when.
+    blame : str
+        What is too high.
+
+    Returns
+    -------
+    FloatingPointError
+    """
+    return FloatingPointError(f"{what}: {blame} is too high for this model and data. Try a tenth of it.")
 
 
 def run_updates(model, update, rows, *, name):
@@ -210,52 +220,35 @@ def run_updates(model, update, rows, *, name):
     FloatingPointError
         If the loss or a weight stops being a finite number. The model's weights are then as before.
     """
-    before, losses, done = snapshot(model), [], 0
-    steps = repeat_update(update, rows.shape[1:])
-    with progress_bar(len(rows), name, "update", delay=1) as bar:
-        for part in run_steps(steps, rows, [len(rows)]):
-            finite = np.isfinite(part)
-            losses.append(part)
-            done += len(part)
-            ruined = not_finite(model) if done == len(rows) else []
-            if ruined or not finite.all():
-                put_back(model, before)
-                number = done - len(part) + 1 + int(np.argmin(finite))
-                what = f"The loss stopped being a finite number at update {number}"
-                if finite.all():
-                    what = f"{ruined[0]!r} held NaN or infinite weights at update {done}"
-                raise FloatingPointError(
-                    f"{what}: the learning rate or a loss's weight is too high for this model and data. Try a tenth "
-                    f"of it."
-                )
-            bar.update(len(part))
-    return np.concatenate(losses)
+    with restored(model, after=Exception), progress_bar(len(rows), name, "update", delay=1) as bar:
+        steps, blame = repeat_update(update, rows.shape[1:]), "the learning rate or a loss's weight"
+        parts = watch(model, steps, rows, stops=[len(rows)], bar=bar, blame=blame)
+        return np.concatenate([losses for _, losses in parts])
 
 
-def run_steps(steps, rows, stops):
-    """Train on batches, a fraction of a second at a time, so that one can see it and interrupt it.
+def fit_losses(model, losses_of, rows, *, learning_rate, seed, name, others=(), join=None):
+    """Train a model on losses of one's own, with Adam and a learning rate that falls linearly to 0.
 
     Parameters
     ----------
-    steps : callable
-        From :func:`make_steps`.
+    model : keras.Model
+        It is trained in place; frozen layers stay frozen.
+    losses_of, others, join
+        See :func:`tl_helpers.training.update.make_update`.
     rows : numpy.ndarray
-        ``(k, batch_size)``.
-    stops : sequence of int
-        Numbers of updates after which to hand over in any case, ascending; the last is k.
+        ``(k, …)``: the rows of each batch.
+    learning_rate : float
+        Of the first update.
+    seed : int
+        Of the masks of dropout.
+    name : str
+        Words beside the progress bar.
 
-    Yields
+    Raises
     ------
-    numpy.ndarray
-        Losses of the next few batches.
+    FloatingPointError
+        As :func:`run_updates`.
     """
-    done, size = 0, 1
-    for stop in stops:
-        while done < stop:
-            started = time.perf_counter()
-            losses = steps(rows[done : min(done + size, stop)])
-            elapsed = time.perf_counter() - started
-            done += len(losses)
-            yield losses
-            pace = _CHUNK_SECONDS / max(elapsed, 1e-4)
-            size = int(np.clip(len(losses) * pace, 1, 4 * size))
+    update = make_update(model, losses_of, falling_adam(learning_rate, len(rows)), others=others, join=join)
+    seed_random_layers(model, seed)
+    run_updates(model, update, rows, name=name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+import keras
 import numpy as np
 
 # Losses that compare each target with one output: others may take targets of another shape.
@@ -49,8 +50,6 @@ def ending_of(model):
 
 
 def _ending(tensor):
-    import keras
-
     operation, index, place = tensor._keras_history
     if isinstance(operation, keras.Model):
         outputs = getattr(operation, "outputs", None)
@@ -89,8 +88,6 @@ def default_loss(model):
     ValueError
         If the model ends in a sigmoid, or has one output: these are not the classes of which one is right.
     """
-    import keras
-
     ending = ending_of(model)
     if ending == "sigmoid":
         raise ValueError(
@@ -107,8 +104,6 @@ def default_loss(model):
 
 def _name_of(loss):
     """Return Keras's name of one of its losses, such as ``"mean_squared_error"``; None for one's own."""
-    import keras
-
     while isinstance(loss, functools.partial):
         loss = loss.func
     if isinstance(loss, str):
@@ -122,8 +117,6 @@ def _name_of(loss):
 
 def _takes_logits(loss):
     """Tell whether a cross-entropy of Keras takes logits."""
-    import keras
-
     if isinstance(loss, functools.partial):
         return bool(loss.keywords.get("from_logits", False))
     return bool(isinstance(loss, keras.losses.Loss) and loss.get_config().get("from_logits", False))
@@ -147,8 +140,6 @@ def check_loss(loss, model, y, name):
     ValueError
         If they do not.
     """
-    import keras
-
     if isinstance(loss, list | tuple | dict):
         raise ValueError(f"The loss is a {type(loss).__name__}; a model with one output takes one loss.")
     if getattr(loss, "reduction", "sum") in (None, "none"):
@@ -239,7 +230,7 @@ def measure_loss(loss, y, output, weights=None, *, reduction="sum_over_batch_siz
     Parameters
     ----------
     loss : callable
-        From :func:`tl_helpers.training.loop.resolve_loss`.
+        From :func:`tl_helpers.training.update.resolve_loss`.
     y, output : numpy.ndarray
         ``(n, …)``.
     weights : numpy.ndarray, optional

@@ -3,8 +3,6 @@
 The tasks of the kit's scenes are: which class is the target (``class``), where is it (``box``), and which pixels are it
 (``mask``). Three ways to put their losses together: weights that one chooses, weights that are learned (uncertainty),
 and gradients that are kept from undoing each other (PCGrad).
-
-Unlike most modules of the kit, this one imports Keras at once: it defines a layer and a loss.
 """
 
 from __future__ import annotations
@@ -13,18 +11,18 @@ import math
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers, ops
 
-from tl_helpers.arguments import check_numbers
 from tl_helpers.models.boxes import box_iou, box_loss, decode_boxes, encode_boxes
 from tl_helpers.models.forward import make_forward
 from tl_helpers.models.heads import add_box_head, add_mask_head
 from tl_helpers.models.masks import mask_iou, mask_loss
 from tl_helpers.training.data import check_data
 from tl_helpers.training.evaluation import accuracy
-from tl_helpers.training.loop import draw_batches, resolve_loss, run_updates, with_loss_scaling
+from tl_helpers.training.loop import check_run, draw_batches, fit_losses
 from tl_helpers.training.losses import check_loss
-from tl_helpers.training.weights import seed_random_layers
+from tl_helpers.training.update import resolve_loss
 
 TASKS = ("class", "box", "mask")
 # Side in pixels of a cell of the small network's feature map.
@@ -329,16 +327,9 @@ def fit_pcgrad(model, train, losses, *, learning_rate, updates, batch_size=32, s
     FloatingPointError
         If the sum of the losses stops being a finite number. The model's weights are then as before.
     """
-    import tensorflow as tf
-
-    whole = {"updates": updates, "batch_size": batch_size, "seed": seed}
-    check_numbers(whole=whole, rates={"learning_rate": learning_rate})
-    if updates < 1 or batch_size < 1 or seed < 0 or not learning_rate > 0 or not losses:
-        raise ValueError(
-            "updates and batch_size must be at least 1, seed at least 0, learning_rate above 0, and there must be a "
-            f"loss; they are {updates}, {batch_size}, {seed}, {learning_rate} and {losses!r}."
-        )
-    x, y = check_data(train, model, losses[0], "train")
+    whole = {"updates": (updates, 1), "batch_size": (batch_size, 1), "losses": (len(losses), 1), "seed": (seed, 0)}
+    check_run({"learning_rate": learning_rate}, **whole)
+    x, y, _ = check_data(train, model, losses[0], "train")
     for loss in losses[1:]:
         if loss is not None:
             check_loss(loss, model, y, "train")
@@ -346,30 +337,15 @@ def fit_pcgrad(model, train, losses, *, learning_rate, updates, batch_size=32, s
     random, tasks = np.random.default_rng([seed, 1]), len(losses)
     orders = tf.constant(random.permuted(np.tile(np.arange(tasks), (updates, tasks, 1)), axis=2))
     x, y, losses = tf.constant(x), tf.constant(y), [resolve_loss(loss, model) for loss in losses]
-    variables = model.trainable_variables
-    values = [variable.value for variable in variables]
-    schedule = keras.optimizers.schedules.PolynomialDecay(learning_rate, updates, end_learning_rate=0.0)
-    optimizer = with_loss_scaling(model, keras.optimizers.Adam(schedule))
-    optimizer.build(variables)
-    seed_random_layers(model, seed)
 
-    def update(batch):
-        with tf.GradientTape(persistent=True) as tape:
-            output, target = model(tf.gather(x, batch), training=True), tf.gather(y, batch)
-            by_task = [loss(target, output) for loss in losses]
-            extra = sum(tf.cast(tf.reduce_sum(each), by_task[0].dtype) for each in model.losses)
-            scaled, scaled_extra = [optimizer.scale_loss(each) for each in by_task], optimizer.scale_loss(extra)
-        zero = tf.UnconnectedGradients.ZERO
-        gradients = [tape.gradient(loss, values, unconnected_gradients=zero) for loss in scaled]
-        joint = pcgrad(gradients, orders[optimizer.iterations.value])
-        if model.losses:
-            # A penalty on weights is no task: it is added to what the tasks have agreed on.
-            penalties = tape.gradient(scaled_extra, values, unconnected_gradients=zero)
-            joint = [gradient + penalty for gradient, penalty in zip(joint, penalties, strict=True)]
-        optimizer.apply(joint, variables)
-        return sum(by_task) + extra
+    def losses_of(batch, done):
+        output, target = model(tf.gather(x, batch), training=True), tf.gather(y, batch)
+        return [loss(target, output) for loss in losses]
 
-    run_updates(model, update, rows, name="PCGrad")
+    def join(gradients, done):
+        return pcgrad(gradients, orders[done])
+
+    fit_losses(model, losses_of, rows, learning_rate=learning_rate, seed=seed, name="PCGrad", join=join)
     return model
 
 

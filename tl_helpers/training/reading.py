@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 
 from tl_helpers.models.inputs import as_array, input_shape_of
@@ -40,8 +41,6 @@ def is_stream(data):
     -------
     bool
     """
-    import keras
-
     return isinstance(data, keras.utils.PyDataset) or (hasattr(data, "element_spec") and hasattr(data, "cardinality"))
 
 

@@ -12,7 +12,7 @@ import pandas
 from tl_helpers.models.graph import leaves_of, stage_of, upstream_of
 from tl_helpers.training.freezing import batch_norms_of, frozen_layers, is_stale
 from tl_helpers.training.stillness import is_plain_batch_norm, is_stilled, live_random_layers
-from tl_helpers.training.weights import put_back, snapshot
+from tl_helpers.training.weights import restored
 
 
 def changing_without_gradient(model):
@@ -52,17 +52,14 @@ def _found_changing(model, unknown):
         numbers = np.random.default_rng(0).uniform(0, 1, shape)
         return keras.ops.cast(numbers, tensor.dtype)
 
-    before = snapshot(model)
+    weights = {id(weight) for weight in model.weights}
     try:
-        given = getattr(model, "_inputs_struct", None)
-        model(keras.tree.map_structure(made_up, model.inputs[0] if given is None else given), training=True)
-        weights = {id(weight) for weight in model.weights}
-        pairs = zip(model.variables, before, strict=True)
-        return [v for v, old in pairs if id(v) in weights and not np.array_equal(v.numpy(), old, equal_nan=True)]
+        with restored(model) as before:
+            given = getattr(model, "_inputs_struct", None)
+            model(keras.tree.map_structure(made_up, model.inputs[0] if given is None else given), training=True)
+            return [variable for variable in before.changed() if id(variable) in weights]
     except Exception:  # inputs of a size that the network does not take, for one
         return [weight for weight in unknown if not weight.trainable]
-    finally:
-        put_back(model, before)
 
 
 def trainable_report(model, stages=None):

@@ -10,14 +10,12 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import keras
 
 from tl_helpers.files import atomic_path
 from tl_helpers.training.freezing import freeze_as, freeze_exactly, freezing_of, frozen_layers
 from tl_helpers.training.weights import paired_weights
-
-if TYPE_CHECKING:
-    import keras
 
 _ENTRY = "freezing.json"
 
@@ -64,8 +62,6 @@ def load_model(path, *, custom_objects=None) -> keras.Model:
     keras.Model
         Not compiled: what was frozen decides what an optimizer holds.
     """
-    import keras
-
     path = Path(path).expanduser()
     model = keras.models.load_model(path, custom_objects=custom_objects, compile=False)
     with zipfile.ZipFile(path) as archive:
@@ -90,8 +86,6 @@ def copy_model(model) -> keras.Model:
     keras.Model
         Not compiled.
     """
-    import keras
-
     copy = keras.models.clone_model(model)
     for weight, twin in paired_weights(model, copy):
         twin.assign(weight)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
+import keras
 import numpy as np
+from keras import ops
 
 from tl_helpers.models.graph import leaves_of
 
@@ -26,6 +30,11 @@ class Snapshot(list):
         self.variables = model.variables
         self.are_weights = [id(variable) in weights for variable in self.variables]
         super().__init__(variable.numpy().copy() for variable in self.variables)
+
+    def changed(self):
+        """List the variables that hold something else now."""
+        pairs = zip(self.variables, self, strict=True)
+        return [variable for variable, old in pairs if not np.array_equal(variable.numpy(), old, equal_nan=True)]
 
 
 def snapshot(model):
@@ -84,6 +93,32 @@ def put_back(model, values):
         variable.assign(value)
 
 
+@contextlib.contextmanager
+def restored(model, *, after=None):
+    """Put a model's state back at the end of a ``with`` block.
+
+    Parameters
+    ----------
+    model : keras.Model
+    after : type, optional
+        Kind of exception: only where the block is left by such a one. By default it is put back in any case.
+
+    Yields
+    ------
+    Snapshot
+        What is put back.
+    """
+    before = snapshot(model)
+    try:
+        yield before
+    except BaseException as error:
+        if after is None or isinstance(error, after):
+            put_back(model, before)
+        raise
+    if after is None:
+        put_back(model, before)
+
+
 def not_finite(model):
     """Name the variables of a model that hold NaN or infinite values.
 
@@ -99,8 +134,6 @@ def not_finite(model):
     list of str
         Paths of the variables; empty where all is well.
     """
-    from keras import ops
-
     floats = [variable for variable in model.variables if "float" in variable.dtype]
     return [variable.path for variable in floats if not bool(ops.all(ops.isfinite(variable.value)))]
 
@@ -114,8 +147,6 @@ def seed_random_layers(model, seed):
     seed : int
         At least 0.
     """
-    import keras
-
     number = 0
     for layer in model._flatten_layers():
         for value in vars(layer).values():
@@ -138,8 +169,6 @@ def draw_new_weights(model, seed, *, keep=()):
     keep : sequence of keras.Variable
         Weights that stay as they are.
     """
-    import keras
-
     kept = {id(weight) for weight in keep}
     drawn = iter(range(10**9))
 
