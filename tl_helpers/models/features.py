@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import warnings
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from tl_helpers.arguments import LARGEST, check_finite
 from tl_helpers.files import atomic_path
+from tl_helpers.grid.identity import fingerprint
 from tl_helpers.grid.networks import describe
 from tl_helpers.models.arithmetic import arithmetic
 from tl_helpers.models.folding import can_fold, folded_forward
@@ -117,13 +116,13 @@ def run_once(model, x, *, batch_size, training=False, cache=None, forward=None, 
     check_finite(x, "x", largest=LARGEST)
     if identity is None:
         cache, identity = identify(model, cache)
-    setting = [identity, batch_size, training, str(x.dtype), x.shape]
     shape, precision = (len(x), *model.output_shape[1:]), in_full_precision(model.outputs[0]).dtype
 
     def compute():
         return (forward or make_forward(model, training=training))(x, batch_size)
 
-    return _find_or(compute, cache, _key(setting, x) if cache is not None else None, shape, precision)
+    key = None if cache is None else fingerprint(identity, batch_size, training, x)
+    return _find_or(compute, cache, key, shape, precision)
 
 
 def answer_once(question, arrays, *, cache, identity, compute):
@@ -146,8 +145,7 @@ def answer_once(question, arrays, *, cache, identity, compute):
     """
     if cache is None:
         return compute()
-    kinds = [[str(array.dtype), array.shape] for array in arrays]
-    key = _key([identity, question, kinds, arithmetic()], *arrays)
+    key = fingerprint(identity, question, arithmetic(), list(arrays))
     return bool(_find_or(lambda: np.array([compute()]), cache, key, (1,), "bool")[0])
 
 
@@ -176,14 +174,8 @@ def identify(model, cache):
         warnings.warn(f"The features are computed anew and not kept: {error}", stacklevel=4)
         return None, None
     versions = [keras.__version__, tf.__version__, np.__version__]
-    return cache, _key([description, versions, model.outputs[0].dtype], *(weight.numpy() for weight in model.weights))
-
-
-def _key(setting, *arrays):
-    digest = hashlib.sha256(json.dumps(setting, sort_keys=True).encode())
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:40]
+    weights = [weight.numpy() for weight in model.weights]
+    return cache, fingerprint(description, versions, model.outputs[0].dtype, weights)
 
 
 def _find_or(compute, cache, key, shape, precision):

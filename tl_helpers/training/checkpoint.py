@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import warnings
@@ -84,20 +83,14 @@ def run_key(model, plan, data, held_out):
     fixed = {id(weight) for weight in plan.fixed}
     pairs = [[] if pair is None else [array for array in pair if array is not None] for pair in (data, held_out)]
     described = {
-        # Functions and classes among them (a loss) by what they compute.
-        "settings": fingerprint(settings, phases),
+        "settings": settings,
+        "phases": phases,
         "fixed": [number for number, weight in enumerate(model.weights) if id(weight) in fixed],
         "network": describe(model),
         # Without the numbers that Keras appends to a name which it has given before.
         "names": [re.sub(r"_\d+$", "", layer.name) for layer in leaves_of(model)],
-        "data": [[[str(array.dtype), array.shape] for array in pair] for pair in pairs],
     }
-    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
-    for weight in model.weights:
-        digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
-    for array in (array for pair in pairs for array in pair):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    return fingerprint(described, [weight.numpy() for weight in model.weights], pairs)
 
 
 def read_checkpoint(path, key):
