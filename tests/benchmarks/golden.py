@@ -49,7 +49,6 @@ from tl_helpers.models.features import extract_features, probe
 from tl_helpers.models.heads import add_box_head, add_class_head, add_mask_head
 from tl_helpers.models.small_network import adapt_input, body_of, rescale_activations, small_cnn, small_cnn_body
 from tl_helpers.models.source_models import load_source_model
-from tl_helpers.routes.pairs import source_and_target
 from tl_helpers.routes.taxonomy import ROUTES
 from tl_helpers.studies.catalogue import ROUTE_STUDIES, STUDIES
 from tl_helpers.studies.route_results import route_gains, route_verdict, run_route
@@ -354,9 +353,9 @@ def samples():
 def route_data():
     record = {}
     for route in ROUTES:
-        pair = source_and_target(route.study, n=100, seed=1)
-        record[route.name] = {"source": described(pair.source), "target": described(pair.target)}
-        record[route.name]["labels"] = str(pair.label_map)
+        source, target = route.pair.draw(n=100, seed=1)
+        record[route.name] = {"source": described(source), "target": described(target)}
+        record[route.name]["labels"] = str(route.pair.label_map)
     return record
 
 
