@@ -55,8 +55,7 @@ from tl_helpers.studies.route_results import route_gains, route_verdict, run_rou
 from tl_helpers.studies.tuning import measured_run, tuning_run
 from tl_helpers.training.adaptation import coral, coral_loss, fit_coral, fit_dann, reversal_schedule, standardise
 from tl_helpers.training.evaluation import accuracy, mean_recall
-from tl_helpers.training.fit import STRATEGIES, fit_transfer
-from tl_helpers.training.freezing import trainable_report
+from tl_helpers.training.fit import fit_transfer
 from tl_helpers.training.learning_rate import lr_find, tune_learning_rate
 from tl_helpers.training.multitask import (
     add_scene_heads,
@@ -66,6 +65,8 @@ from tl_helpers.training.multitask import (
     scene_loss,
     scene_targets,
 )
+from tl_helpers.training.plan import STRATEGIES
+from tl_helpers.training.report import trainable_report
 
 TOLERANCE = 1e-5
 SHOWN = 40  # differences of one slice that are printed
