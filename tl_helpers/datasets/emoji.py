@@ -9,7 +9,7 @@ import numpy as np
 from tl_helpers.arguments import check_choice
 from tl_helpers.datasets.dataset import Dataset, Domain, Task
 from tl_helpers.datasets.photos import PHOTO_FAMILIES
-from tl_helpers.datasets.resizing import on_white, resize
+from tl_helpers.datasets.resizing import check_size, on_white, resize
 from tl_helpers.files import read_sheet, read_table
 
 EMOJI_STYLES = {
@@ -76,8 +76,7 @@ def load_emoji(style="noto", split="train", *, fold=0, labels="clean8", size=64)
     check_choice("split", split, _EMOJI_SPLITS)
     check_choice("fold", fold, range(EMOJI_FOLDS))
     check_choice("labels", labels, EMOJI_LABELS)
-    if size not in range(8, 513):
-        raise ValueError(f"size must be a whole number of pixels, 8…512, not {size!r}.")
+    check_size(size)
     table = _emoji_table()
     label = table[labels].where(table[labels] != "")
     if labels == "subgroup":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tl_helpers.arguments import check_choice
 from tl_helpers.datasets.dataset import Dataset, Domain, Task
 from tl_helpers.datasets.street import STREET_LABELS
 
@@ -36,10 +37,8 @@ def load_online(name, split="train", *, online=False):
     ConnectionError
         If Keras cannot download it.
     """
-    if name not in ONLINE_DATASETS:
-        raise ValueError(f"name must be one of {', '.join(map(repr, ONLINE_DATASETS))}, not {name!r}.")
-    if split not in ("train", "test"):
-        raise ValueError(f"split must be 'train' or 'test', not {split!r}.")
+    check_choice("name", name, ONLINE_DATASETS)
+    check_choice("split", split, ("train", "test"))
     if not online:
         raise ValueError(
             f"{name!r} does not come with the kit: Keras would have to download it. Say online=True to allow that, or "

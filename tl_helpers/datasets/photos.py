@@ -9,7 +9,7 @@ import pandas
 
 from tl_helpers.arguments import check_choice
 from tl_helpers.datasets.dataset import Dataset, Domain, Task
-from tl_helpers.datasets.resizing import on_white, resize
+from tl_helpers.datasets.resizing import check_size, on_white, resize
 from tl_helpers.files import read_sheet, read_table
 
 PHOTO_FAMILIES = (
@@ -110,8 +110,7 @@ def load_photos(split="train", *, fold=0, labels="family", size=96, source="all"
     check_choice("fold", fold, range(PHOTO_FOLDS))
     check_choice("labels", labels, PHOTO_LABELS)
     check_choice("source", source, ("all", *PHOTO_SOURCES))
-    if size not in range(8, 513):
-        raise ValueError(f"size must be a whole number of pixels, 8…512, not {size!r}.")
+    check_size(size)
     if labels == "scene" and source == "tuxpaint":
         raise ValueError(
             "labels 'scene' need source 'gcompris' or 'all': the cut-outs of 'tuxpaint' have no surroundings."

@@ -6,6 +6,12 @@ import numpy as np
 from PIL import Image
 
 
+def check_size(size):
+    """Check that a side is a whole number of pixels, 8…512, and raise ValueError where it is not."""
+    if size not in range(8, 513):
+        raise ValueError(f"size must be a whole number of pixels, 8…512, not {size!r}.")
+
+
 def on_white(drawings):
     """Put drawings onto white.
 

@@ -7,7 +7,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tl_helpers.arguments import check_finite
+from tl_helpers.arguments import check_choice, check_finite
 from tl_helpers.experiments.averages import macro_average
 
 
@@ -152,8 +152,7 @@ def domain_distance(x, y, *, method="proxy_a", seed=0):
         raise ValueError(f"x has {x.shape[1]} features and y {y.shape[1]}: take both from the same network.")
     if min(len(x), len(y)) < 5:
         raise ValueError(f"There are {len(x)} and {len(y)} rows; a distance of domains needs at least five of each.")
-    if method not in _DISTANCES:
-        raise ValueError(f"method must be one of {', '.join(map(repr, _DISTANCES))}, not {method!r}.")
+    check_choice("method", method, _DISTANCES)
     if method == "proxy_a":
         return _proxy_a(x, y, seed)
     if method == "mmd":

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from tl_helpers.arguments import check_choice
 from tl_helpers.grid.networks import nodes_of
 from tl_helpers.models.features import run_once
 from tl_helpers.models.forward import make_forward
@@ -211,8 +212,7 @@ def strongest_patches(peaks, stage, channel, *, count=8, largest=48):
     ValueError
         If there is no such stage or channel.
     """
-    if stage not in peaks.values:
-        raise ValueError(f"stage must be one of {', '.join(map(repr, peaks.values))}, not {stage!r}.")
+    check_choice("stage", stage, peaks.values)
     channels = peaks.values[stage].shape[1]
     if not 0 <= channel < channels:
         raise ValueError(f"{stage} has channels 0…{channels - 1}, not {channel}.")

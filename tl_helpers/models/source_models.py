@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tl_helpers.arguments import check_choice
 from tl_helpers.datasets.street import STREET_LABELS
 from tl_helpers.files import read_arrays
 from tl_helpers.models.small_network import small_cnn
@@ -34,8 +35,7 @@ def load_source_model(name="street_garments"):
     ValueError
         If there is no such model.
     """
-    if name not in SOURCE_MODELS:
-        raise ValueError(f"name must be one of {', '.join(map(repr, SOURCE_MODELS))}, not {name!r}.")
+    check_choice("name", name, SOURCE_MODELS)
     input_shape, labels = SOURCE_MODELS[name]
     model = small_cnn(input_shape, len(STREET_LABELS[labels]), seed=0)
     arrays = read_arrays(f"weights/{name}.npz")

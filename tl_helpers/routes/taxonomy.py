@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tl_helpers.arguments import check_choice
 from tl_helpers.datasets.collections import halve_and_blow_up
 from tl_helpers.datasets.street import FAMILIES, GARMENTS
 from tl_helpers.routes.pairs import Pair, digits, parity, pictures, scenes, thumbnails
@@ -180,8 +181,7 @@ def route_of(*, same_task, same_domain, order):
     """
     if not isinstance(same_task, bool) or not isinstance(same_domain, bool):
         raise ValueError(f"same_task and same_domain are True or False, not {same_task!r} and {same_domain!r}.")
-    if order not in ORDERS:
-        raise ValueError(f"order must be one of {', '.join(map(repr, ORDERS))}, not {order!r}.")
+    check_choice("order", order, ORDERS)
     asked = (same_task, same_domain, order)
     return next(route for route in ROUTES if (route.same_task, route.same_domain, route.order) == asked)
 
