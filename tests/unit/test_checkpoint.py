@@ -205,6 +205,17 @@ def test_another_run_is_refused_and_its_file_kept(change, path, finished):
     assert path.read_bytes() == finished
 
 
+def test_a_refused_run_leaves_the_model_as_it_is(path, finished):
+    path.write_bytes(finished)
+    model = network()
+    before = snapshot(model)
+    with pytest.raises(ValueError, match="belongs to another run"):
+        train(model, resume=path, seed=1)
+    assert all(layer.trainable for layer in model.layers)
+    for old, variable in zip(before, model.variables, strict=True):
+        np.testing.assert_array_equal(old, variable.numpy())
+
+
 def test_what_does_not_decide_the_result_is_no_other_run(path, finished, unbroken, monkeypatch):
     path.write_bytes(finished)
     calls = break_in_phase(monkeypatch, 99)

@@ -13,7 +13,7 @@ from tl_helpers.models.forward import make_forward
 from tl_helpers.training import loop
 from tl_helpers.training.fit import fit_transfer
 from tl_helpers.training.freezing import unfreeze
-from tl_helpers.training.loop import draw_batches, run_steps
+from tl_helpers.training.loop import check_run, draw_batches, run_steps
 from tl_helpers.training.update import resolve_loss
 from tl_helpers.training.weights import draw_new_weights, put_back, seed_random_layers, snapshot
 
@@ -31,6 +31,41 @@ def with_batch_norm():
         x = layers.Dropout(0.5, name=f"conv{number}_drop")(x)
     x = layers.Dropout(0.25, name="head_drop")(layers.Flatten(name="head_flat")(x))
     return keras.Model(image, layers.Dense(3, kernel_initializer="zeros", name="head")(x), name="mine")
+
+
+# ---------------------------------------------------------------- its numbers
+
+
+@pytest.mark.parametrize(
+    ("rates", "whole", "words"),
+    [
+        (
+            {"learning_rate": 0.1},
+            {"updates": (0, 1), "batch_size": (4, 2), "seed": (0, 0)},
+            "updates must be at least 1, batch_size at least 2, seed at least 0, learning_rate above 0; "
+            "they are 0, 4, 0 and 0.1.",
+        ),
+        (
+            {"learning_rate": 0.1, "head_learning_rate": -1.0},
+            {"updates": (0, None), "batch_size": (4, 1), "validations": (1, 1)},
+            "batch_size and validations must be at least 1, learning rates above 0; they are 4, 1, 0.1 and -1.0.",
+        ),
+        ({}, {"updates": (0, None), "seed": (-1, 0)}, "seed must be at least 0; they are -1."),
+        (
+            {"learning_rate": np.nan},
+            {"seed": (0, 0)},
+            "seed must be at least 0, learning_rate above 0; they are 0 and nan.",
+        ),
+    ],
+)
+def test_numbers_that_are_too_small_are_named_together(rates, whole, words):
+    with pytest.raises(ValueError) as caught:
+        check_run(rates, **whole)
+    assert str(caught.value) == words
+
+
+def test_numbers_that_fit_pass_and_so_does_a_rate_that_is_not_given():
+    check_run({"learning_rate": 0.1, "head_learning_rate": None}, updates=(1, 1), batch_size=(0, None), seed=(0, 0))
 
 
 # ---------------------------------------------------------------- interruption, and the world outside

@@ -287,6 +287,9 @@ def test_what_it_cannot_serve_is_refused():
     for settings in ({"lowest": 0}, {"lowest": 1.0}, {"highest": 1e-7}, {"highest": float("nan")}, {"updates": 9}):
         with pytest.raises(ValueError, match="lowest must be above 0 and below highest, and updates at least 10"):
             lr_find(model, TRAIN, **settings)
+    for settings in ({"batch_size": 0}, {"seed": -1}):
+        with pytest.raises(ValueError, match="batch_size must be at least 1, seed at least 0"):
+            lr_find(model, TRAIN, **settings)
     with pytest.raises(ValueError, match="No training example of class 2"):
         lr_find(model, (TRAIN[0], np.minimum(TRAIN[1], 1)))
     with pytest.raises(ValueError, match="The inputs of train have shape"):

@@ -11,7 +11,7 @@ from tl_helpers.training.freezing import freeze, unfreeze
 from tl_helpers.training.loop import run_updates
 from tl_helpers.training.saving import load_model, save_model
 from tl_helpers.training.stillness import live_random_layers
-from tl_helpers.training.weights import put_back, seed_random_layers, snapshot
+from tl_helpers.training.weights import put_back, restored, seed_random_layers, snapshot
 
 X = np.random.default_rng(0).normal(0, 1, (12, 5)).astype("float32")
 TRAIN = X, np.arange(12) % 3
@@ -100,6 +100,26 @@ def test_weights_that_a_model_has_gained_or_lost_are_named_and_nothing_is_change
         with pytest.raises(ValueError, match=r"arrays do not fit the \d+ variables of 'network'"):
             put_back(model, values)
     assert_same_weights(model, now)
+
+
+@pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize("after", [None, Exception])
+def test_what_is_done_inside_is_undone_in_any_case_or_after_errors_of_a_kind(error, after):
+    model = network()
+    start = model.get_weights()
+    try:
+        with restored(model, after=after) as before:
+            assert not before.changed()
+            model.set_weights([weight + 1 for weight in start])
+            assert {id(variable) for variable in before.changed()} == {id(weight) for weight in model.weights}
+            if error:
+                raise error
+    except (ValueError, KeyboardInterrupt) as caught:
+        assert type(caught) is error
+    else:
+        assert error is None
+    undone = after is None or error is ValueError
+    assert_same_weights(model, [weight + (0 if undone else 1) for weight in start])
 
 
 @pytest.fixture

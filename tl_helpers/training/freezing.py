@@ -127,10 +127,24 @@ def unfreeze(model, *, after=None, batch_norm=True):
     """
     kept = set()
     if after is not None:
-        kept = frozen_layers(model) & {part for leaf in upstream_of(model, after) for part in leaf._flatten_layers()}
+        kept = frozen_layers(model) & set(parts_of(upstream_of(model, after)))
     if not batch_norm:
         kept |= set(batch_norms_of(leaves_of(model)))
     freeze_exactly(model, kept)
+
+
+def parts_of(layers):
+    """List layers and everything inside them, at any depth.
+
+    Parameters
+    ----------
+    layers : iterable of keras.Layer
+
+    Returns
+    -------
+    list of keras.Layer
+    """
+    return [part for layer in layers for part in layer._flatten_layers()]
 
 
 def batch_norms_of(layers):
@@ -144,8 +158,7 @@ def batch_norms_of(layers):
     -------
     list of keras.Layer
     """
-    parts = [part for layer in layers for part in layer._flatten_layers()]
-    return [part for part in parts if isinstance(part, keras.layers.BatchNormalization)]
+    return [part for part in parts_of(layers) if isinstance(part, keras.layers.BatchNormalization)]
 
 
 def frozen_layers(model):
@@ -167,11 +180,10 @@ def frozen_layers(model):
         if not outer.trainable
         for part in outer._flatten_layers(include_self=False)
     }
-    for leaf in leaves_of(model):
-        for part in leaf._flatten_layers():
-            # Spatial dropout is saved without its `trainable`.
-            if not part.trainable or id(part) in inside_frozen or is_silenced(part):
-                frozen.add(part)
+    for part in parts_of(leaves_of(model)):
+        # Spatial dropout is saved without its `trainable`.
+        if not part.trainable or id(part) in inside_frozen or is_silenced(part):
+            frozen.add(part)
     return frozen
 
 
@@ -185,9 +197,9 @@ def freeze_exactly(model, layers):
         As :func:`tl_helpers.models.graph.leaves_of` lists them, or from inside those.
     """
     before, leaves = _state(model), leaves_of(model)
-    frozen = {part for layer in layers for part in layer._flatten_layers()}
+    frozen = set(parts_of(layers))
     # Read first: setting a layer's `trainable` sets that of everything inside it.
-    facts = {part: (part.trainable, _fixed_weights(part)) for leaf in leaves for part in leaf._flatten_layers()}
+    facts = {part: (part.trainable, _fixed_weights(part)) for part in parts_of(leaves)}
     for outer in [model, *(layer for layer in model._flatten_layers() if layer not in facts)]:
         inside = [part for part in outer._flatten_layers() if part in facts]
         _set_trainable(outer, not all(part in frozen for part in inside) if inside else outer.trainable)
@@ -247,7 +259,7 @@ def fixed_by_hand(model):
         LoRA).
     """
     frozen = frozen_layers(model)
-    parts = [part for leaf in leaves_of(model) for part in leaf._flatten_layers()]
+    parts = parts_of(leaves_of(model))
     layers = {part for part in parts if part in frozen and part not in _frozen_here}
     weights = [weight for part in layers for weight in part.weights]
     return layers, weights + [weight for part in parts if part not in layers for weight in _fixed_weights(part)]
@@ -255,7 +267,7 @@ def fixed_by_hand(model):
 
 def _state(model):
     """What tracing fixes: which layers are trainable, and which of them draw random numbers."""
-    parts = [part for leaf in leaves_of(model) for part in leaf._flatten_layers()]
+    parts = parts_of(leaves_of(model))
     return [(part.trainable, bool(live_random_layers(part))) for part in parts]
 
 
@@ -277,14 +289,13 @@ def freezing_of(model):
         weights that is fixed by itself). Ready for JSON.
     """
     frozen, records = frozen_layers(model), []
-    for leaf in leaves_of(model):
-        for part in leaf._flatten_layers():
-            record = {"kind": type(part).__name__, "frozen": part in frozen}
-            record["by_hand"] = part in frozen and part not in _frozen_here
-            fixed = {id(weight) for weight in _fixed_weights(part)}
-            own = enumerate(part._trainable_variables)
-            record["fixed"] = [[place, weight.name] for place, weight in own if id(weight) in fixed]
-            records.append(record)
+    for part in parts_of(leaves_of(model)):
+        record = {"kind": type(part).__name__, "frozen": part in frozen}
+        record["by_hand"] = part in frozen and part not in _frozen_here
+        fixed = {id(weight) for weight in _fixed_weights(part)}
+        own = enumerate(part._trainable_variables)
+        record["fixed"] = [[place, weight.name] for place, weight in own if id(weight) in fixed]
+        records.append(record)
     return records
 
 
@@ -302,7 +313,7 @@ def freeze_as(model, records):
     ValueError
         If the model's layers are of other kinds.
     """
-    parts = [part for leaf in leaves_of(model) for part in leaf._flatten_layers()]
+    parts = parts_of(leaves_of(model))
     kinds, expected = [type(part).__name__ for part in parts], [record["kind"] for record in records]
     if kinds != expected:
         raise ValueError(

@@ -11,7 +11,7 @@ import numpy as np
 
 from tl_helpers.models.graph import layers_in, leaves_of, stage_of, upstream_of
 from tl_helpers.models.inputs import input_shape_of
-from tl_helpers.training.freezing import batch_norms_of, fixed_by_hand, head_layers
+from tl_helpers.training.freezing import batch_norms_of, fixed_by_hand, head_layers, parts_of
 from tl_helpers.training.loop import check_run
 from tl_helpers.training.stage_rates import discriminative_optimizer
 from tl_helpers.training.weights import not_finite
@@ -236,13 +236,13 @@ def _frozen_in(model, stretch, strategy):
         frozen = set(upstream_of(model, stretch.upto))
     if strategy != "scratch":
         frozen |= set(batch_norms_of([leaf for leaf in leaves if not leaf.name.startswith("head")]))
-    return {part for layer in frozen for part in layer._flatten_layers()}
+    return set(parts_of(frozen))
 
 
 def _say_what_is_fixed(model, strategy, fixed, fixed_weights, frozen):
     """Say whether a strategy would move what the user has fixed; an error if nothing else moves."""
-    held = [part for leaf in leaves_of(model) for part in leaf._flatten_layers() if part in fixed - frozen]
-    held, said = [part for part in held if part.weights], ""
+    parts, said = parts_of(leaves_of(model)), ""
+    held = [part for part in parts if part in fixed - frozen and part.weights]
     if held:
         names = ", ".join(repr(part.name) for part in held[:3]) + (", …" if len(held) > 3 else "")
         said = (
@@ -250,7 +250,7 @@ def _say_what_is_fixed(model, strategy, fixed, fixed_weights, frozen):
             f"({len(held)} layer(s)). To let it move, call tl_helpers.training.unfreeze(model) first."
         )
     kept = {id(weight) for weight in fixed_weights}
-    moving = [part for leaf in leaves_of(model) for part in leaf._flatten_layers() if part not in fixed | frozen]
+    moving = [part for part in parts if part not in fixed | frozen]
     if not any(id(weight) not in kept for part in moving for weight in part._trainable_variables):
         raise ValueError(f"Nothing is left to train in {model.name!r} by strategy {strategy!r}. {said}")
     return said

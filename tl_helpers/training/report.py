@@ -10,7 +10,7 @@ import numpy as np
 import pandas
 
 from tl_helpers.models.graph import leaves_of, stage_of, upstream_of
-from tl_helpers.training.freezing import batch_norms_of, frozen_layers, is_stale
+from tl_helpers.training.freezing import batch_norms_of, frozen_layers, is_stale, parts_of
 from tl_helpers.training.stillness import is_plain_batch_norm, is_stilled, live_random_layers
 from tl_helpers.training.weights import restored
 
@@ -97,7 +97,7 @@ def trainable_report(model, stages=None):
     rows = []
     for stage, layers in groups.items():
         weights = list({id(weight): weight for layer in layers for weight in layer.weights}.values())
-        parts = {part for layer in layers for part in layer._flatten_layers()}
+        parts = set(parts_of(layers))
         weighted = [part for part in parts if part._trainable_variables or part._non_trainable_variables]
         norms = batch_norms_of(layers)
         live = [part.name for layer in layers for part in live_random_layers(layer)]
