@@ -30,6 +30,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+import tl_helpers
 from tests import conditions
 from tl_helpers.datasets.dataset import keep_classes, sample_budget, with_wrong_labels
 from tl_helpers.datasets.emoji import load_emoji
@@ -722,7 +723,7 @@ def main(arguments):
     if not conditions.are_set():
         return in_a_process_of_its_own(options)
 
-    print(f"the kit from {Path(sys.modules[fit_transfer.__module__].__file__).parent}")
+    print(f"the kit from {Path(tl_helpers.__file__).parent}")
     beginnings = tuple(options.beginnings or [""])
     slices = {
         name: function for name, function in (kit_slices() | study_slices()).items() if name.startswith(beginnings)

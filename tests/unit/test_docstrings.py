@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import tl_helpers
+from tests.conditions import ROOT
 
 FOLDER = Path(tl_helpers.__file__).parent
 SECTION = re.compile(r"^(\w[\w ]*)\n-+\n", re.MULTILINE)
@@ -92,3 +93,25 @@ def test_the_faults_are_seen():
 
     assert faults(bare) == ["no docstring"]
     assert faults(partly) == ["y is not described", "what it returns is not described"]
+
+
+def is_there(name):
+    """Tell whether a dotted name leads to something."""
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:end]))
+        except ModuleNotFoundError:
+            continue
+        break
+    for part in parts[end:]:
+        if not hasattr(found, part):
+            return False
+        found = getattr(found, part)
+    return True
+
+
+def test_every_name_that_a_text_refers_to_is_there():
+    texts = [*FOLDER.rglob("*.py"), ROOT / "README.md", *(ROOT / "data").rglob("*.md")]
+    names = {name for path in texts for name in re.findall(r"(?<![\w/])tl_helpers(?:\.\w+)+", path.read_text("utf-8"))}
+    assert len(names) > 100 and [name for name in sorted(names) if not is_there(name)] == []

@@ -96,7 +96,7 @@ def run_once(model, x, *, batch_size, training=False, cache=None, forward=None, 
         See :func:`extract_features`. A folder that cannot be written to costs a warning, not the result; so does a
         layer of which it cannot be told for certain what it computes: nothing is then kept or found.
     forward : callable, optional
-        From ``make_forward(model, training=training)`` (:mod:`tl_helpers.training.loop`), where one is there already.
+        From ``make_forward(model, training=training)`` (:mod:`tl_helpers.models.forward`), where one is there already.
     identity : str, optional
         From :func:`identify`, where it is there already.
 
