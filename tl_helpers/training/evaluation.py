@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tl_helpers.experiments.averages import macro_average
 from tl_helpers.models.folding import can_fold, folded_forward
 from tl_helpers.models.forward import make_forward
 from tl_helpers.models.traces import kept_forward
@@ -94,4 +95,4 @@ def mean_recall(model, data, *, batch_size=256, fold_batch_norm=False):
     """
     x, y, _ = check_data(data, model, None, "data")
     right = _outputs(model, x, batch_size, fold_batch_norm).argmax(axis=-1) == y
-    return float(np.mean([right[y == label].mean() for label in np.unique(y)]))
+    return macro_average(right, y)
