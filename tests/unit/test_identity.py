@@ -600,6 +600,13 @@ def test_a_function_of_the_kit_itself_may_import_relatively(small_kit):
     assert not changes(study, small_kit / "p/other.py")
 
 
+@pytest.mark.parametrize("line", ["    names.n{}\n", "    {}.5\n    names = {}.5\n"], ids=["names", "constants"])
+def test_imports_inside_a_long_function_count(line, small_kit):
+    body = "".join(line.format(number, number) for number in range(300))
+    study = define(f"def study():\n    names = None\n{body}    from tl_helpers.a import f")
+    assert changes(study, small_kit / "a.py") and not changes(study, small_kit / "c.py")
+
+
 def test_public_names_bring_the_module_they_live_in(small_kit):
     study = define("def study():\n    from tl_helpers import handed_out")
     assert changes(study, small_kit / "p/public.py") and not changes(study, small_kit / "p/other.py")

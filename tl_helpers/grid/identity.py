@@ -566,7 +566,8 @@ def _global_names(code):
 
 def _imported_names(code, package=""):
     """Return the dotted names of what the bytecode of a function in a package imports, see :func:`_names_of`."""
-    statements, steps = [], list(dis.get_instructions(code))
+    # A function with more than 256 names or constants has further instructions in between, which extend a number.
+    statements, steps = [], [step for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG"]
     for number, step in enumerate(steps):
         if step.opname == "IMPORT_NAME":
             level = steps[number - 2].argval  # two constants come first: how many dots, and the names to take
