@@ -28,8 +28,15 @@ def pytest_addoption(parser):
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers():
-    """Say what `--numprocesses auto` means: one process per core that is ours; on a single core, no further process."""
+def pytest_xdist_auto_num_workers(config):
+    """Say what `--numprocesses auto` means: one process per core that is ours, and no further one on a single core.
+
+    Nor for a single file, whose tests stay in one process, or for a file that is not there, which pytest-xdist does not
+    tell.
+    """
+    paths = {config.invocation_params.dir / argument.partition("::")[0] for argument in config.args}
+    if not all(path.is_dir() or (path.is_file() and len(paths) > 1) for path in paths):
+        return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, MOST_PROCESSES) if cores > 1 else 0
 
