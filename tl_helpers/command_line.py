@@ -37,7 +37,7 @@ def results(names, n_jobs):
 
 
 def _known_studies():
-    known = {name: study.function.__doc__.splitlines()[0] for name, study in STUDIES.items()}
+    known = {name: (study.function.__doc__ or "").partition("\n")[0] for name, study in STUDIES.items()}
     return known | {"routes": "Eight routes, one experiment each."}
 
 
@@ -57,6 +57,8 @@ def main(arguments=None):
     making.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(_known_studies())}")
     making.add_argument("--jobs", type=int, default=2, help="worker processes (default 2)")
     options = parser.parse_args(arguments)
+    if options.jobs < 1:
+        making.error(f"--jobs must be at least 1, not {options.jobs}")
     unknown = sorted(set(options.names) - set(_known_studies()))
     if unknown:
         making.error(f"no such study: {', '.join(unknown)}; there are {', '.join(_known_studies())}")

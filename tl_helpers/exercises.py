@@ -85,9 +85,12 @@ def exercises_file():
     DataError
         If it is in none of these places. The message names them and the cure.
     """
-    folders = [Path.cwd(), Path(__file__).resolve().parent.parent / "notebooks"]
+    folders = []
+    with contextlib.suppress(FileNotFoundError):  # of a current folder that was deleted
+        folders.append(Path.cwd())
     with contextlib.suppress(DataError):
-        folders.insert(1, data_folder().parent / "notebooks")
+        folders.append(data_folder().parent / "notebooks")
+    folders.append(Path(__file__).resolve().parent.parent / "notebooks")
     for folder in folders:
         if (folder / FILE).is_file():
             return folder / FILE
@@ -135,6 +138,8 @@ def _exercise(table):
         raise ValueError("this is no table; its name belongs in square brackets")
     _check_keys(table, needed=("answer", "why", "hints"), optional=("feedback",))
     answer, hints = _plain(table["answer"]), table["hints"]
+    if isinstance(answer, dict) or answer != answer:
+        raise ValueError(f"answer must be a text, a number or a list of them, not {answer!r}")
     _check_text("why", table["why"])
     if not isinstance(hints, list) or not hints:
         raise ValueError("hints must be a list of texts, such as three")
@@ -178,8 +183,8 @@ def _plain(answer):
 
 def _find(name):
     exercises = read_exercises()
-    if name not in exercises:
-        raise KeyError(f"There is no exercise {name!r}; there are {', '.join(sorted(exercises))}.")
+    if not isinstance(name, str) or name not in exercises:
+        raise KeyError(f"There is no exercise {name!r}; there are {', '.join(sorted(exercises)) or 'none'}.")
     return exercises[name]
 
 
@@ -231,6 +236,6 @@ def hint(name, grade=1):
         If the texts cannot be read; see :func:`read_exercises`.
     """
     hints = _find(name).hints
-    if not 1 <= grade <= len(hints):
-        raise ValueError(f"Exercise {name} has hints 1…{len(hints)}, not {grade}.")
+    if grade not in range(1, len(hints) + 1):
+        raise ValueError(f"Exercise {name} has hints 1…{len(hints)}, not {grade!r}.")
     print(hints[grade - 1])

@@ -652,3 +652,18 @@ def test_functions_of_the_kit_bring_their_module(small_kit):
     before = fingerprint(study)
     (small_kit / "b.py").write_text("value = 22\n")
     assert fingerprint(study) != before
+
+
+def test_what_of_the_kit_is_loaded_already_makes_no_difference():
+    program = """
+import tl_helpers
+from tl_helpers.grid.identity import fingerprint
+
+def study():
+    return tl_helpers.routes.route_of, tl_helpers.grid.run.run_grid
+
+before = fingerprint(study)
+import tl_helpers.routes.taxonomy, tl_helpers.grid.run
+assert fingerprint(study) == before
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

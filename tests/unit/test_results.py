@@ -2,6 +2,9 @@
 
 import functools
 import json
+import os
+import subprocess
+import sys
 from concurrent.futures import Future
 
 import pytest
@@ -18,6 +21,19 @@ def test_an_unknown_study_is_refused(capsys):
     with pytest.raises(SystemExit):
         command_line.main(["results", "nothing"])
     assert "no such study: nothing" in capsys.readouterr().err
+
+
+def test_fewer_than_one_process_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        command_line.main(["results", "street_rare", "--jobs", "0"])
+    assert "--jobs must be at least 1, not 0" in capsys.readouterr().err
+
+
+def test_without_data_the_command_says_so_in_a_sentence(tmp_path):
+    environment = os.environ | {"TL_HELPERS_DATA": str(tmp_path)}
+    command = [sys.executable, "-m", "tl_helpers", "results", "--help"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr and str(tmp_path) in done.stderr
 
 
 def parabola(arm, budget, seed, *, rate=None, split="test"):

@@ -6,11 +6,13 @@ so that an old result is recomputed rather than wrongly reused.
 """
 
 import ast
+import contextlib
 import copyreg
 import dis
 import enum
 import functools
 import hashlib
+import importlib
 import os
 import sys
 import sysconfig
@@ -370,6 +372,9 @@ def _at_the_end_of(module, path):
     for name in path:
         if not isinstance(value, types.ModuleType) or is_library(value.__name__):
             break
+        if value.__name__.partition(".")[0] == _KIT and not hasattr(value, name):
+            with contextlib.suppress(ModuleNotFoundError):  # a package of the kit that nobody has asked for yet
+                importlib.import_module(f"{value.__name__}.{name}")
         value = getattr(value, name, None)
     return value
 
