@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tl_helpers.datasets import collections
 from tl_helpers.datasets.street import load_street
 from tl_helpers.routes.taxonomy import ROUTES
 from tl_helpers.studies import routes as route_studies
@@ -41,8 +42,8 @@ def test_a_source_of_shuffled_labels_is_a_control():
 
 
 def test_scraped_thumbnails_have_lost_their_detail():
-    scraped = route_studies.scraped_thumbnails(0)
-    assert scraped.x.shape == (route_studies.SCRAPED, 28, 28, 1)
+    scraped = collections.scraped_thumbnails(0)
+    assert scraped.x.shape == (collections.SCRAPED, 28, 28, 1)
     blocks = scraped.x.reshape(-1, 14, 2, 14, 2)
     assert (blocks == blocks[:, :, :1, :, :1]).all()
     assert not set(scraped.ids) & set(load_street("photo", "target").ids)

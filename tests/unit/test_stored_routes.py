@@ -8,6 +8,7 @@ from tl_helpers.datasets.street import street
 from tl_helpers.grid.stored import load_study, study_provenance
 from tl_helpers.models.boxes import box_iou
 from tl_helpers.routes.taxonomy import ROUTES, find_route
+from tl_helpers.studies import route_results
 from tl_helpers.studies.catalogue import ROUTE_STUDIES, STUDIES
 from tl_helpers.studies.route_results import route_gains, route_verdict, run_route, tidy
 from tl_helpers.studies.routes import COMPARISONS, role_of
@@ -102,15 +103,13 @@ def test_a_slice_comes_out_again_within_the_spread_of_its_seeds(runs, name):
 
 
 def test_a_budget_that_was_not_stored_takes_the_nearest_rate(monkeypatch):
-    from tl_helpers.routes import taxonomy as routes
-
     asked = {}
 
     def run_grid(function, arms, budgets, seeds, *, rates, **settings):
         asked.update(rates)
         raise InterruptedError
 
-    monkeypatch.setattr(routes, "run_grid", run_grid)
+    monkeypatch.setattr(route_results, "run_grid", run_grid)
     with pytest.raises(InterruptedError):
         run_route("Domain Adaptation", budgets=[180], arms=["fine_tuning", "regression"])
     spec = study_provenance("routes")["spec"]["studies"]["route_domain_adaptation"]["rates"]

@@ -10,6 +10,8 @@ from tl_helpers.datasets.street import load_street
 from tl_helpers.files import read_verified
 from tl_helpers.grid.stored import load_study, study_provenance
 from tl_helpers.studies import catalogue as studies
+from tl_helpers.studies.emoji import predict_photos
+from tl_helpers.studies.street import rare_shares, shrink_to_colour
 
 
 @pytest.fixture(params=sorted(studies.STUDIES))
@@ -74,14 +76,14 @@ def test_the_source_models_are_as_good_as_stored():
 
 
 def test_rare_shares_have_the_ratio_asked_for():
-    shares = studies.rare_shares(50, 10, np.random.default_rng(0))
+    shares = rare_shares(50, 10, np.random.default_rng(0))
     assert shares.sum() == pytest.approx(1) and shares.max() / shares.min() == pytest.approx(50)
-    np.testing.assert_allclose(studies.rare_shares(1, 4, np.random.default_rng(0)), 0.25)
+    np.testing.assert_allclose(rare_shares(1, 4, np.random.default_rng(0)), 0.25)
 
 
 def test_shrinking_averages_and_repeats():
     data = load_street("photo", "test", n=2, size=56)
-    small = studies.shrink_to_colour(data)
+    small = shrink_to_colour(data)
     assert small.x.shape == (2, 28, 28, 3) and (small.x[..., 0] == small.x[..., 2]).all()
     assert small.x[0, 3, 4, 0] == np.round(data.x[0, 6:8, 8:10].mean())
 
@@ -101,7 +103,7 @@ def test_every_way_to_use_the_emoji_separates_what_is_separable(arm):
     centres = np.array([[3.0, 0.0], [-3.0, 0.0]])
     labels = np.repeat([0, 1], 30)
     photos, emoji = (centres[labels] + 0.1 * random.normal(size=(60, 2)) for _ in range(2))
-    predicted = studies.predict_photos(arm, (emoji, labels), (photos[::6], labels[::6]), photos, photos)
+    predicted = predict_photos(arm, (emoji, labels), (photos[::6], labels[::6]), photos, photos)
     assert (predicted == labels).all()
 
 
@@ -111,8 +113,8 @@ def test_standardising_per_domain_undoes_a_shift_that_fools_the_plain_classifier
     emoji = np.stack([6.0 * labels - 3, np.zeros(60)], 1) + 0.3 * random.normal(size=(60, 2))
     photos = emoji + np.array([20.0, 0.0])
     arguments = ((emoji, labels), (photos[::6], labels[::6]), photos, photos)
-    assert (studies.predict_photos("emoji", *arguments) == labels).mean() == 0.5
-    assert (studies.predict_photos("emoji_per_domain", *arguments) == labels).all()
+    assert (predict_photos("emoji", *arguments) == labels).mean() == 0.5
+    assert (predict_photos("emoji_per_domain", *arguments) == labels).all()
 
 
 def test_wrong_labels_are_as_many_as_asked_for_and_all_wrong():
