@@ -7,7 +7,18 @@ from PIL import Image
 
 
 def check_size(size):
-    """Check that a side is a whole number of pixels, 8…512, and raise ValueError where it is not."""
+    """Check the side of the pictures that are asked for.
+
+    Parameters
+    ----------
+    size : int
+        In pixels, 8…512.
+
+    Raises
+    ------
+    ValueError
+        If it is no such number.
+    """
     if size not in range(8, 513):
         raise ValueError(f"size must be a whole number of pixels, 8…512, not {size!r}.")
 

@@ -14,7 +14,16 @@ from tl_helpers.datasets.street import load_street_scenes, street
 
 
 def as_they_are(x):
-    """Return pictures as they are."""
+    """Return pictures as they are.
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+
+    Returns
+    -------
+    numpy.ndarray
+    """
     return x
 
 
@@ -126,12 +135,32 @@ def scenes(target, distractors, *, seeds=1, number=0):
 
 
 def thumbnails(n, seed):
-    """Draw scraped thumbnails, see :func:`tl_helpers.datasets.collections.scraped_thumbnails`."""
+    """Draw scraped thumbnails, see :func:`tl_helpers.datasets.collections.scraped_thumbnails`.
+
+    Parameters
+    ----------
+    n, seed
+        See :class:`Pair`.
+
+    Returns
+    -------
+    Dataset
+    """
     return scraped_thumbnails(seed)
 
 
 def parity(n, seed):
-    """Draw digits, with the question whether they are even or odd."""
+    """Draw digits, with the question whether they are even or odd.
+
+    Parameters
+    ----------
+    n, seed
+        See :class:`Pair`.
+
+    Returns
+    -------
+    Dataset
+    """
     digits = street("photo", "source", "digit")
     return dataclasses.replace(digits, y=digits.y % 2, task=Task("street/parity", ("even", "odd")))
 

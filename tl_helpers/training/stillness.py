@@ -13,12 +13,30 @@ from tl_helpers.grid.networks import is_graph
 
 
 def is_augmentation(layer):
-    """Tell whether a layer is one of Keras's that vary images."""
+    """Tell whether a layer is one of Keras's that vary images.
+
+    Parameters
+    ----------
+    layer : keras.Layer
+
+    Returns
+    -------
+    bool
+    """
     return type(layer).__module__.startswith("keras.src.layers.preprocessing")
 
 
 def is_plain_batch_norm(layer):
-    """Tell whether a layer is a BatchNorm that computes as Keras's own does."""
+    """Tell whether a layer is a BatchNorm that computes as Keras's own does.
+
+    Parameters
+    ----------
+    layer : keras.Layer
+
+    Returns
+    -------
+    bool
+    """
     norm = keras.layers.BatchNormalization
     return isinstance(layer, norm) and type(layer).call is norm.call
 
@@ -28,6 +46,17 @@ def is_to_be_stilled(leaf, part):
 
     Keras's BatchNorm knows by itself. A layer without weights that is not one of Keras's kinds of dropout may be
     somebody's own augmentation, which is meant to vary before a frozen network.
+
+    Parameters
+    ----------
+    leaf : keras.Layer
+        The layer that is frozen.
+    part : keras.Layer
+        It, or a layer inside it.
+
+    Returns
+    -------
+    bool
     """
     if is_graph(part) or is_plain_batch_norm(part) or is_augmentation(part):
         return False
@@ -40,7 +69,13 @@ def _call_arguments(layer):
 
 
 def still(layer):
-    """Have a layer called with ``training=False`` for as long as it is not trainable, and saved accordingly."""
+    """Have a layer called with ``training=False`` for as long as it is not trainable, and saved accordingly.
+
+    Parameters
+    ----------
+    layer : keras.Layer
+        It is changed in place; :func:`wake` undoes it.
+    """
     named = [argument.name for argument in _call_arguments(layer) if argument.kind == argument.POSITIONAL_OR_KEYWORD]
     place = named.index("training") if "training" in named else math.inf
     method, describe = type(layer).call, type(layer).get_config
@@ -68,12 +103,27 @@ def still(layer):
 
 
 def is_stilled(layer):
-    """Tell whether a layer is frozen and called as in use."""
+    """Tell whether a layer is frozen and called as in use.
+
+    Parameters
+    ----------
+    layer : keras.Layer
+
+    Returns
+    -------
+    bool
+    """
     return hasattr(vars(layer).get("call"), "of_freezing") and not layer.trainable
 
 
 def wake(layer):
-    """Undo :func:`still`, in a layer loaded from a file too."""
+    """Undo :func:`still`, in a layer loaded from a file too.
+
+    Parameters
+    ----------
+    layer : keras.Layer
+        It is changed in place.
+    """
     for name in ("call", "get_config"):
         if hasattr(vars(layer).get(name), "of_freezing"):
             object.__delattr__(layer, name)
@@ -89,7 +139,16 @@ def wake(layer):
 
 
 def is_silenced(layer):
-    """Tell whether a layer comes from a file in which it was frozen, with its dropout set to 0."""
+    """Tell whether a layer comes from a file in which it was frozen, with its dropout set to 0.
+
+    Parameters
+    ----------
+    layer : keras.Layer
+
+    Returns
+    -------
+    bool
+    """
     return isinstance(getattr(layer, "seed", None), dict) and "silenced" in layer.seed
 
 
