@@ -14,7 +14,7 @@ from tl_helpers.models import features
 from tl_helpers.models.features import extract_features
 from tl_helpers.models.forward import compile_call
 from tl_helpers.models.traces import kept_forward
-from tl_helpers.training import fit as training
+from tl_helpers.training import evaluation
 from tl_helpers.training.evaluation import accuracy, mean_recall
 from tl_helpers.training.freezing import freeze, unfreeze
 
@@ -40,7 +40,7 @@ def network(*, last=None):
 def traced(monkeypatch):
     """Return the list of the models that are traced."""
     models = []
-    for module in (features, training):
+    for module in (features, evaluation):
         make = module.make_forward
         monkeypatch.setattr(
             module, "make_forward", lambda model, make=make, **settings: models.append(model) or make(model, **settings)
