@@ -120,5 +120,8 @@ def page(browser):
     expect.set_options(timeout=120_000)
     context = browser.new_context(viewport={"width": 1280, "height": 1000})
     context.set_default_timeout(120_000)
-    yield context.new_page()
+    opened = context.new_page()
+    yield opened
+    # A kernel keeps a gigabyte, and seven notebooks are opened.
+    opened.evaluate("() => window.jupyterapp?.serviceManager.sessions.shutdownAll()")
     context.close()
