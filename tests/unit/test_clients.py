@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import warnings
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 import tl_helpers
+from tests.unit.grids import Inline
 from tl_helpers import files
 from tl_helpers.grid import clients, remote
 from tl_helpers.grid.run import GridError, run_grid
@@ -467,13 +468,6 @@ def test_runs_in_threads_of_one_process_are_done_one_after_the_other_with_a_warn
 
 
 # ---------------------------------------------------------------- what is refused and said, in this process
-
-
-class Inline:
-    def submit(self, function, order, *task):
-        future = Future()
-        future.set_result(function(order, *task))
-        return future
 
 
 @pytest.mark.parametrize(

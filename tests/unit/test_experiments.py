@@ -3,7 +3,6 @@
 import itertools
 import math
 import re
-from concurrent.futures import Future
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from hypothesis import given, settings, strategies as st
 from scipy import stats
 from sklearn.metrics import recall_score
 
+from tests.unit.grids import Inline
 from tl_helpers.datasets.dataset import Dataset, Domain, Task
 from tl_helpers.experiments import statistics
 from tl_helpers.experiments.averages import macro_average
@@ -277,13 +277,6 @@ def test_some_budget_is_called_different_by_chance_in_at_most_five_of_a_hundred_
 
 
 # ---------------------------------------------------------------- label efficiency
-
-
-class Inline:
-    def submit(self, function, payload, *task):
-        future = Future()
-        future.set_result(function(payload, *task))
-        return future
 
 
 def pool(n=60):

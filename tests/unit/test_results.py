@@ -5,10 +5,10 @@ import json
 import os
 import subprocess
 import sys
-from concurrent.futures import Future
 
 import pytest
 
+from tests.unit.grids import Inline
 from tl_helpers import command_line
 from tl_helpers.grid.run import run_grid
 from tl_helpers.grid.stored import load_study
@@ -81,12 +81,6 @@ def diverging(arm, budget, seed, *, rate=None, split="test"):
 
 @pytest.fixture
 def in_this_process(monkeypatch):
-    class Inline:
-        def submit(self, function, payload, *task):
-            future = Future()
-            future.set_result(function(payload, *task))
-            return future
-
     monkeypatch.setattr(tuning, "run_grid", functools.partial(run_grid, client=Inline()))
 
 
