@@ -20,6 +20,8 @@ TOLERANCE = 5
 MEASURED = "seconds of a processor"
 MARKED = "marked slow"
 LEFT_OUT = pytest.StashKey[int]()
+# Files whose tests share nothing and take long: they need not stay in one process.
+DIVISIBLE = ("tests/unit/test_without_onednn.py",)
 
 
 def pytest_addoption(parser):
@@ -41,6 +43,26 @@ def pytest_xdist_auto_num_workers(config):
     return min(cores, MOST_PROCESSES) if cores > 1 else 0
 
 
+def unit_of_work(nodeid):
+    """Return what stays together in one process: a file, whose tests share what they have made, or a single test."""
+    file = nodeid.partition("::")[0]
+    return nodeid if file in DIVISIBLE else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Divide the tests among the processes by :func:`unit_of_work` where they are asked to stay with their file."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return unit_of_work(nodeid)
+
+    return Scheduling(config, log)
+
+
 def seconds(item):
     """Return what a test says that it takes; 0 if it says nothing."""
     if item.path.suffix == ".ipynb":
@@ -50,17 +72,17 @@ def seconds(item):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out what is slow if asked to, and start the longest files first where several run at once."""
+    """Leave out what is slow if asked to, and start the longest units of work first where several run at once."""
     if config.getoption("--quick"):
         slow = [item for item in items if seconds(item)]
         items[:] = [item for item in items if not seconds(item)]
         config.hook.pytest_deselected(items=slow)
         config.stash[LEFT_OUT] = len(slow)
     if hasattr(config, "workerinput"):
-        files = collections.Counter()
+        units = collections.Counter()
         for item in items:
-            files[item.path] += seconds(item)
-        items.sort(key=lambda item: -files[item.path])
+            units[unit_of_work(item.nodeid)] += seconds(item)
+        items.sort(key=lambda item: -units[unit_of_work(item.nodeid)])
 
 
 def pytest_collection_finish():

@@ -1,5 +1,6 @@
 """JupyterLab on a copy of the project, and a Chromium to drive it."""
 
+import functools
 import os
 import shutil
 import socket
@@ -17,6 +18,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from tests.browser.lab import Lab
 from tests.conditions import ROOT
+from tests.notebooks.opened import run_twice
 
 SERVER = [
     "--no-browser",
@@ -92,23 +94,34 @@ def lab(tmp_path_factory):
         process.wait(timeout=60)
 
 
-def find_chromium(playwright):
-    """Return the path of a Chromium: the system's, else the one that `playwright install chromium` fetched."""
+@functools.cache
+def find_chromium():
+    """Return the path of a Chromium: the system's, else the one that `playwright install chromium` fetched, or None."""
     for name in ("chromium", "chromium-browser", "google-chrome"):
         if shutil.which(name):
             return shutil.which(name)
-    own = playwright.chromium.executable_path
+    with sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
     return own if Path(own).exists() else None
+
+
+def pytest_collection_modifyitems(config, items):
+    """Run no notebook twice: nbval's rules are kept in the browser, too."""
+    opened = {mark.args[0] for item in items for mark in item.iter_markers("opens")}
+    twice = run_twice(items, opened) if opened and find_chromium() else []
+    if twice:
+        items[:] = [item for item in items if item not in twice]
+        config.hook.pytest_deselected(items=twice)
 
 
 @pytest.fixture(scope="session")
 def browser():
     """Start Chromium. Where there is none, a learner's run skips these tests, and CI's fails."""
+    path = find_chromium()
+    if path is None:
+        reason = "no Chromium here: install it (Debian: apt install chromium) or run `playwright install chromium`"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
     with sync_playwright() as playwright:
-        path = find_chromium(playwright)
-        if path is None:
-            reason = "no Chromium here: install it (Debian: apt install chromium) or run `playwright install chromium`"
-            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
         chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM)
         yield chromium
         chromium.close()

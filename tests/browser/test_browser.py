@@ -7,9 +7,10 @@ from playwright.sync_api import expect
 
 from tests.browser.lab import code_cells, errors, open_and_run_all
 from tests.conditions import ROOT
+from tests.notebooks.opened import differences
 from tests.notebooks.rules import KERNEL
 
-NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SLIDER = """
 import ipywidgets
 slider = ipywidgets.IntSlider(value=3, max=10, description="labels")
@@ -33,12 +34,16 @@ def made(lab):
     return make
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_notebook_runs_to_its_end(page, lab, name):
-    notebook = open_and_run_all(page, lab, f"notebooks/{name}")
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, marks=pytest.mark.opens(path), id=path.stem) for path in NOTEBOOKS]
+)
+def test_notebook_runs_to_its_end_and_shows_what_is_saved(page, lab, path, request):
+    notebook = open_and_run_all(page, lab, f"notebooks/{path.name}")
     cells = code_cells(notebook)
     assert errors(notebook) == []
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    told = differences(request.session, path, notebook)
+    assert not told, "\n\n".join(told)
 
 
 def test_output_figure_and_slider_work(page, lab, made):

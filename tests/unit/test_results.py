@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.unit.grids import Inline
+from tests.unit.grids import Inline, parabola
 from tl_helpers import command_line
 from tl_helpers.grid.run import run_grid
 from tl_helpers.grid.stored import load_study
@@ -34,14 +34,6 @@ def test_without_data_the_command_says_so_in_a_sentence(tmp_path):
     command = [sys.executable, "-m", "tl_helpers", "results", "--help"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 1 and "Traceback" not in done.stderr and str(tmp_path) in done.stderr
-
-
-def parabola(arm, budget, seed, *, rate=None, split="test"):
-    """Be best at a rate of 0.1 or of 0.001."""
-    import math
-
-    best = {"fast": -1, "slow": -3}[arm]
-    return {"score": 50 - abs(math.log10(rate) - best), "learning_rate": rate, "updates": 10}
 
 
 @pytest.fixture

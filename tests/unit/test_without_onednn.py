@@ -8,27 +8,27 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = [
-    "test_cached_training.py",
-    "test_divergence.py",
-    "test_features.py",
-    "test_freezing.py",
-    "test_layer_kinds.py",
-    "test_loop.py",
-    "test_prefix.py",
-    "test_reviewed_cases.py",
-    "test_training.py",
-]
+# About as long as each other: each is a process of its own, and `tests/speed.py` may start them at the same time.
+GROUPS = {
+    "kinds": ["test_layer_kinds.py"],
+    "freezing": ["test_freezing.py", "test_training.py", "test_prefix.py"],
+    "caching": [
+        "test_cached_training.py",
+        "test_divergence.py",
+        "test_features.py",
+        "test_loop.py",
+        "test_reviewed_cases.py",
+    ],
+}
 
 
-@pytest.mark.slow(seconds=400)
+@pytest.mark.slow(seconds=150)
 @pytest.mark.skipif(os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0", reason="this is the run without oneDNN")
-def test_the_same_tests_pass_without_onednn():
-    files = [str(Path(__file__).with_name(name)) for name in FILES]
-    # Not the chains drawn at random: each kind of layer is asked by itself as well. Other files run beside it already
-    # where there are several processes: then one is enough, which imports TensorFlow once.
-    processes = "0" if "PYTEST_XDIST_WORKER" in os.environ else "auto"
-    words = ["-q", "-p", "no:cacheprovider", "-n", processes, "--dist", "worksteal", "-k", "not any_chain", *files]
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_same_tests_pass_without_onednn(group):
+    files = [str(Path(__file__).with_name(name)) for name in GROUPS[group]]
+    # Not the chains drawn at random: each kind of layer is asked by itself as well.
+    words = ["-q", "-p", "no:cacheprovider", "-n", "0", "-k", "not any_chain", *files]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *words],
         cwd=ROOT,

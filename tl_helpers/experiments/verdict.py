@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import pandas
 
 from tl_helpers.experiments.intervals import RESULTS, difference_table
 from tl_helpers.experiments.statistics import ROUNDING, check_settings, interval_of_mean, no_difference, same_difference
@@ -143,6 +144,7 @@ def transfer_verdict(
     pair = [pair] if isinstance(pair, str) else list(pair)
     controls = [controls] if isinstance(controls, str) else list(controls)
     check_frame(frame, ["arm", by, *pair], score)
+    frame = pandas.DataFrame(frame)  # without its provenance in `attrs`, which pandas copies in every operation
     check_names([by], [*RESULTS, "verdict"])
     check_margin_in_points(frame, margin, score, unit)
     pairs = paired_runs(frame, treatment, baseline, score, by, pair)

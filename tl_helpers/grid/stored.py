@@ -115,7 +115,7 @@ def load_study(name):
     Returns
     -------
     pandas.DataFrame
-        As it was saved, to the last digit; ``frame.attrs["study"]`` holds its provenance.
+        As it was saved, to the last digit. :func:`study_provenance` tells what made it.
 
     Raises
     ------
@@ -134,7 +134,6 @@ def load_study(name):
     for column, kind in record["columns"].items():
         if kind != "str":
             frame[column] = np.array([_READERS[kind](value) for value in frame[column]], dtype=kind)
-    frame.attrs["study"] = record
     return frame
 
 
