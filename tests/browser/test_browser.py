@@ -19,7 +19,7 @@ slider.observe(lambda change: setattr(label, "value", f"moved to {change['new']}
 ipywidgets.VBox([slider, label])
 """
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow(seconds=60)]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture

@@ -71,14 +71,12 @@ def test_a_sound_notebook_passes_and_may_talk_to_this_machine(run):
     assert "2 passed" in done.stdout
 
 
-@pytest.mark.slow(seconds=5)
 def test_a_changed_output_and_an_error_fail(run):
     done = run(("print(1)", "2\n"), ("1 / 0", ""))
     assert done.returncode == 1
     assert "2 failed" in done.stdout
 
 
-@pytest.mark.slow(seconds=8)
 def test_trying_the_network_fails_the_run_even_if_the_error_is_swallowed(run):
     done = run((CONNECT, "NetworkBlocked\n"), (LOOK_UP, "NetworkBlocked\n"), (FROM_A_CHILD, "1\n"))
     assert "3 passed" in done.stdout, done.stdout

@@ -152,7 +152,6 @@ SPREAD = np.stack([2 * Y - 1, 4 * (np.arange(64) // 2 % 2) - 2], axis=1).astype(
 HOW = {"learning_rate": 0.02, "updates": 100, "batch_size": 32, "seed": 0}
 
 
-@pytest.mark.slow(seconds=1)
 def test_dann_takes_out_what_tells_the_domains_apart():
     alone = fit_dann(two_numbers(), (SOURCE, Y), SHIFTED, layer="body", strength=0.0, **HOW)
     assert weight_on_the_domain(alone) == 1.0
@@ -168,7 +167,6 @@ def test_dann_first_lets_the_critic_learn():
     assert weight_on_the_domain(model) == 1.0 and model.get_layer("body").get_weights()[0][0, 0] != 1.0
 
 
-@pytest.mark.slow(seconds=1)
 def test_coral_takes_out_what_makes_the_outputs_vary_otherwise():
     alone = fit_coral(two_numbers(), (SOURCE, Y), SPREAD, weight=0.0, **HOW)
     assert weight_on_the_domain(alone) == 1.0
@@ -190,7 +188,6 @@ def test_without_strength_or_weight_both_are_training_on_the_source_alone():
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
-@pytest.mark.slow(seconds=1)
 def test_dann_depends_on_the_seed_alone():
     ends = []
     for seed in (4, 4, 5):
@@ -201,7 +198,6 @@ def test_dann_depends_on_the_seed_alone():
     assert (ends[0] != ends[2]).all()
 
 
-@pytest.mark.slow(seconds=1)
 def test_dann_trains_the_small_network_in_place_and_leaves_it_a_plain_classifier():
     random = np.random.default_rng(0)
     x, y, target = random.integers(0, 256, (12, 8, 8, 1), "uint8"), np.arange(12) % 3, np.zeros((5, 8, 8, 1), "uint8")
@@ -240,7 +236,6 @@ def test_a_rate_that_is_too_high_says_so_and_changes_nothing():
         np.testing.assert_array_equal(old, new)
 
 
-@pytest.mark.slow(seconds=1)
 def test_bad_arguments_are_refused():
     for change in ({"updates": 0}, {"batch_size": 1}, {"seed": -1}, {"learning_rate": 0.0}):
         with pytest.raises(ValueError, match="updates must be at least 1, batch_size at least 2"):

@@ -125,7 +125,6 @@ def shuffled(y):
     return np.random.default_rng(1).permutation(y)
 
 
-@pytest.mark.slow(seconds=2)
 @pytest.mark.parametrize("arm", [*WITHOUT_TRAINING, "dann", "deep_coral", "target_only", "target_trained"])
 def test_labels_of_drawings_reach_only_the_arms_that_are_given_them(small_street, arm):
     rate = None if arm in (*WITHOUT_TRAINING, "target_only") else 3e-3
@@ -136,7 +135,6 @@ def test_labels_of_drawings_reach_only_the_arms_that_are_given_them(small_street
     assert (before["score"] == after["score"]) == (not arm.startswith("target"))
 
 
-@pytest.mark.slow(seconds=3)
 @pytest.mark.parametrize(
     ("arm", "validation"), [("dann", ("sketch", "validation")), ("dann_blind", ("photo", "validation"))]
 )
@@ -150,7 +148,6 @@ def test_what_chooses_the_rate_and_what_tests_it(small_street, arm, validation):
     assert row["updates"] == 3 and row["learning_rate"] == 1e-3
 
 
-@pytest.mark.slow(seconds=2)
 def test_the_pools_share_no_garment():
     ids = [set(load_street(view, split).ids) for view, split in (("photo", "source"), ("sketch", "target"))]
     ids += [set(load_street("sketch", split).ids) for split in ("validation", "test")]
@@ -171,7 +168,6 @@ def made_up_features(monkeypatch):
     monkeypatch.setattr(frozen_features, "_all_family_features", worlds.get)
 
 
-@pytest.mark.slow(seconds=1)
 @pytest.mark.parametrize("pair", studies.PHOTO_PAIRS)
 @pytest.mark.parametrize("arm", [*WITHOUT_TRAINING, "target_5", "dann"])
 def test_labels_of_photographs_reach_only_the_arms_that_are_given_them(made_up_features, monkeypatch, pair, arm):
@@ -187,7 +183,6 @@ def test_labels_of_photographs_reach_only_the_arms_that_are_given_them(made_up_f
     assert (studies.adapt_photos(arm, pair, 0, rate=rate)["score"] == before) == (arm != "target_5")
 
 
-@pytest.mark.slow(seconds=1)
 @pytest.mark.parametrize("pair", studies.PHOTO_PAIRS.values(), ids=studies.PHOTO_PAIRS)
 def test_photographs_that_test_are_in_no_training_split(pair):
     for fold in range(10):
@@ -201,7 +196,6 @@ def test_photographs_that_test_are_in_no_training_split(pair):
         assert set(source.y) == set(range(len(pair.families)))
 
 
-@pytest.mark.slow(seconds=2)
 def test_rates_are_chosen_on_the_source_and_tested_on_all_that_was_held_out(made_up_features, monkeypatch):
     asked, features = [], studies.family_features
 
@@ -227,14 +221,12 @@ def test_both_signs_are_stored():
     assert (change["low"] > 0).any() and (change["high"] < 0).any()
 
 
-@pytest.mark.slow(seconds=5)
 @pytest.mark.parametrize("arm", ["source_only", "per_domain_uneven"])
 def test_a_stored_run_on_drawings_comes_out_again(arm):
     stored = load_study("adapt_sketches").set_index(["arm", "budget", "seed"])["score"]
     assert studies.adapt_sketches(arm, 100, 3)["score"] == pytest.approx(stored[arm, 100, 3], abs=0.5)
 
 
-@pytest.mark.slow(seconds=6)
 def test_a_stored_run_on_photographs_comes_out_again():
     pair = "cut-outs → full photographs"
     stored = load_study("adapt_photos").set_index(["arm", "budget", "seed"])["score"]

@@ -35,7 +35,6 @@ def fit(model):
     model.fit(X, Y, batch_size=2, verbose=0)
 
 
-@pytest.mark.slow(seconds=8)
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_moves_in_fit(name, tmp_path):
     base = build(name, NAMES[name])
@@ -77,7 +76,6 @@ def test_nothing_moves_in_fit(name, tmp_path):
         assert {layer.name for layer in live_random_layers(each)} == set(rates)
 
 
-@pytest.mark.slow(seconds=7)
 def test_nothing_moves_inside_a_sequential_model_that_was_saved(tmp_path):
     base = build("EfficientNetB0", "block3b_add")
     freeze(base)

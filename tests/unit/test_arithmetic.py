@@ -42,7 +42,6 @@ def test_deterministic_operations_count(monkeypatch):
     assert arithmetic() != before
 
 
-@pytest.mark.slow(seconds=1)
 def test_what_else_is_in_the_environment_does_not_count(monkeypatch):
     before = arithmetic()
     monkeypatch.setenv("TL_HELPERS_ANYTHING", str(os.getpid()))

@@ -45,7 +45,6 @@ def assert_as_promised(once, always):
 # ---------------------------------------------------------------- equality
 
 
-@pytest.mark.slow(seconds=11)
 @settings(max_examples=5, deadline=None, derandomize=True)
 @given(
     cut=st.sampled_from([None, "conv1", "conv2", "conv3", "conv4"]),
@@ -71,7 +70,6 @@ def lite0():
     return model, snapshot(model)
 
 
-@pytest.mark.slow(seconds=22)
 @settings(max_examples=2, deadline=None, derandomize=True)
 @given(
     cut=st.sampled_from(["stem", "block1", "block2", "block3", "block5", "block6", "block7", "conv_head"]),
@@ -88,7 +86,6 @@ def test_lite0_gets_the_same_weights(lite0, cut, seed, batch_size):
     assert any((a != b).any() for a, b in zip(start, once[1], strict=True))
 
 
-@pytest.mark.slow(seconds=1)
 def test_equality_is_promised_where_the_pixels_of_a_batch_are_a_round_number():
     # 64 images for the small network; Lite0 at 96 pixels takes longer and stands in the benchmarks.
     model, data = small_cnn((28, 28, 1), 3, seed=0), (pictures(128, (28, 28, 1)), np.arange(128) % 3)
@@ -133,7 +130,6 @@ def test_a_place_that_shows_in_the_second_batch_only_is_noticed():
     assert not cached._same_in_every_place(forward, x, np.concatenate([forward(x[:4], 4), forward(x[4:], 4)]), 4)
 
 
-@pytest.mark.slow(seconds=1)
 def test_a_batch_of_one_image_is_promised_less():
     model = small_cnn((12, 12, 1), 2, seed=0)
     data = pictures(6, (12, 12, 1)), np.arange(6) % 2
@@ -143,7 +139,6 @@ def test_a_batch_of_one_image_is_promised_less():
     assert_as_promised(once, always)
 
 
-@pytest.mark.slow(seconds=5)
 @pytest.mark.parametrize(("name", "upto"), [("EfficientNetB0", "block2b_add"), ("ConvNeXtTiny", None)])
 def test_other_architectures_are_within_the_bound(name, upto):
     keras.utils.set_random_seed(0)
@@ -170,7 +165,6 @@ def plain_keras(model, data, rows, learning_rate):
     model.fit(data[0][order], data[1][order], batch_size=rows.shape[1], shuffle=False, verbose=0)
 
 
-@pytest.mark.slow(seconds=2)
 @pytest.mark.parametrize("upto", [None, "conv2"])
 def test_plain_keras_gives_the_same_bits(upto):
     data = pictures(10, (12, 12, 1)), np.arange(10) % 2
@@ -183,7 +177,6 @@ def test_plain_keras_gives_the_same_bits(upto):
         np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.slow(seconds=2)
 def test_plain_keras_with_dropout_batch_norm_and_a_penalty_gives_the_same_bits():
     def make():
         image = keras.Input((6, 6, 2), name="image")
@@ -206,7 +199,6 @@ def test_plain_keras_with_dropout_batch_norm_and_a_penalty_gives_the_same_bits()
 # ---------------------------------------------------------------- what fit_transfer does about it
 
 
-@pytest.mark.slow(seconds=1)
 @pytest.mark.parametrize(
     ("make", "upto", "words"),
     [
@@ -231,7 +223,6 @@ def test_where_it_would_be_wrong_the_whole_network_is_trained_and_it_says_why(ma
     assert (model.get_layer("head").get_weights()[0] != head).any()
 
 
-@pytest.mark.slow(seconds=1)
 def test_an_output_too_large_for_memory_is_not_kept(monkeypatch):
     monkeypatch.setattr(cached, "_MEMORY_LIMIT", 4 * 4 * 6 * 16 * 6 - 1)
     data = pictures(6, (8, 12, 1)), np.arange(6) % 2
@@ -289,7 +280,6 @@ def asked(monkeypatch):
     return questions
 
 
-@pytest.mark.slow(seconds=2)
 @pytest.mark.parametrize("folder", [False, True])
 def test_with_everything_in_the_cache_the_frozen_part_is_not_even_traced(folder, asked, tmp_path, monkeypatch):
     def fail(*_, **__):
@@ -309,7 +299,6 @@ def test_with_everything_in_the_cache_the_frozen_part_is_not_even_traced(folder,
     assert len(asked) == 4
 
 
-@pytest.mark.slow(seconds=1)
 @pytest.mark.parametrize(
     "change", [{"batch_size": 4}, {"upto": "conv2"}, {"seed": 1}], ids=lambda change: next(iter(change))
 )
@@ -320,7 +309,6 @@ def test_another_question_is_asked_again(change, asked):
     assert asked.count("same_in_every_place") == 2
 
 
-@pytest.mark.slow(seconds=1)
 def test_another_machine_is_asked_again(asked, monkeypatch):
     cache, here = {}, features.arithmetic()
     fit_cached(cache)
@@ -329,7 +317,6 @@ def test_another_machine_is_asked_again(asked, monkeypatch):
     assert asked == ["what_differs", "same_in_every_place"] * 2
 
 
-@pytest.mark.slow(seconds=2)
 def test_outputs_that_another_machine_has_rounded_otherwise_are_noticed(asked):
     cache = {}
     fit_cached(cache)
@@ -342,7 +329,6 @@ def test_outputs_that_another_machine_has_rounded_otherwise_are_noticed(asked):
     assert asked == ["what_differs", "same_in_every_place", "same_in_every_place"]
 
 
-@pytest.mark.slow(seconds=1)
 def test_an_answer_of_no_is_kept_too(asked, monkeypatch):
     cache = {}
     monkeypatch.setattr(cached, "_same_in_every_place", lambda *_: asked.append("no") or False)
@@ -368,7 +354,6 @@ def test_of_layers_on_trust_no_answer_is_kept(asked):
     assert asked == ["what_differs", "what_differs"]
 
 
-@pytest.mark.slow(seconds=1)
 @pytest.mark.parametrize("mix", [lambda x: keras.ops.flip(x, axis=0), lambda x: x - keras.ops.mean(x, axis=0)])
 def test_examples_that_mix_are_noticed_each_time(mix):
     image = keras.Input((8, 8, 3))

@@ -82,7 +82,6 @@ def key_in(path):
 # ---------------------------------------------------------------- going on
 
 
-@pytest.mark.slow(seconds=3)
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_an_interrupted_run_goes_on_with_its_first_unfinished_phase(number, path, unbroken, monkeypatch):
     with monkeypatch.context() as patch:
@@ -99,7 +98,6 @@ def test_an_interrupted_run_goes_on_with_its_first_unfinished_phase(number, path
     assert resumed.model.compiled
 
 
-@pytest.mark.slow(seconds=1)
 def test_a_finished_run_is_not_run_again(path, finished, unbroken, monkeypatch):
     path.write_bytes(finished)
     calls = break_in_phase(monkeypatch, 99)
@@ -111,7 +109,6 @@ def test_a_finished_run_is_not_run_again(path, finished, unbroken, monkeypatch):
     assert again.seconds > before.seconds > 0 and again.cpu_seconds > before.cpu_seconds > 0
 
 
-@pytest.mark.slow(seconds=3)
 @pytest.mark.parametrize("strategy", ["scratch", "lp_ft"])
 def test_dropout_batch_norm_and_the_best_weights_go_on_too(strategy, path, monkeypatch):
     def make():
@@ -140,7 +137,6 @@ np.savez(sys.argv[2], *fit.model.get_weights(), loss=fit.history["loss"], best=f
 """
 
 
-@pytest.mark.slow(seconds=22)
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_kills_at_random_points_leave_no_trace(tmp_path):
     generator, path, updates = random.Random(), tmp_path / "run.npz", 1500
@@ -415,7 +411,6 @@ def test_a_checkpoint_is_read_as_it_was_written(path):
         read_checkpoint(path, "other key")
 
 
-@pytest.mark.slow(seconds=2)
 @pytest.mark.parametrize("damage", ["empty", "torn", "noise", "no archive", "other archive", "folder"])
 def test_a_damaged_checkpoint_is_reported_and_the_run_starts_anew(damage, path, finished, unbroken):
     if damage == "folder":
@@ -435,7 +430,6 @@ def test_a_damaged_checkpoint_is_reported_and_the_run_starts_anew(damage, path, 
             train(resume=path)
 
 
-@pytest.mark.slow(seconds=2)
 def test_no_damage_of_a_byte_is_an_error_or_goes_unseen(path):
     values, content = key_and_file(path)
     generator, seen = random.Random(0), 0
@@ -462,7 +456,6 @@ def test_a_pickle_is_not_opened(path):
         assert read_checkpoint(path, "key") is None
 
 
-@pytest.mark.slow(seconds=3)
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
 def test_a_full_disk_costs_a_warning_and_leaves_the_phase_before(number, path, unbroken, monkeypatch):
     savez, calls = np.savez, []
@@ -484,7 +477,6 @@ def test_a_full_disk_costs_a_warning_and_leaves_the_phase_before(number, path, u
     assert len(runs) == 2  # the phase that was written is not run again
 
 
-@pytest.mark.slow(seconds=2)
 def test_a_folder_that_cannot_be_made_costs_a_warning(tmp_path, unbroken):
     (tmp_path / "file").write_text("not a folder", encoding="utf-8")
     with pytest.warns(UserWarning) as caught:
@@ -492,7 +484,6 @@ def test_a_folder_that_cannot_be_made_costs_a_warning(tmp_path, unbroken):
     assert sum("could not be written" in str(each.message) for each in caught) == 3
 
 
-@pytest.mark.slow(seconds=2)
 def test_a_run_that_diverges_leaves_the_last_good_phase_and_the_weights_before(path, monkeypatch):
     model = network()
     before = snapshot(model)

@@ -156,7 +156,6 @@ def is_running(pid):
 # ---------------------------------------------------------------- workers that end
 
 
-@pytest.mark.slow(seconds=6)
 @posix
 @pytest.mark.parametrize("all_of_them", [False, True])
 def test_whatever_workers_are_killed_no_run_is_lost_or_doubled(all_of_them, tmp_path, holding, client):
@@ -203,7 +202,6 @@ def fatal(arm, budget, seed):
     return {"score": seed}
 
 
-@pytest.mark.slow(seconds=3)
 def test_a_run_that_ends_every_worker_is_named_and_the_others_finish(tmp_path, scheduler, client):
     path = tmp_path / "log.jsonl"
     before, scheduler.scheduler.allowed_failures = scheduler.scheduler.allowed_failures, 1
@@ -217,7 +215,6 @@ def test_a_run_that_ends_every_worker_is_named_and_the_others_finish(tmp_path, s
     assert sorted(rows(path)) == [0, 1, 2, 4, 5]
 
 
-@pytest.mark.slow(seconds=1)
 def test_a_cluster_without_workers_is_waited_for_but_not_in_silence(client, monkeypatch):
     monkeypatch.setattr(clients, "LONELY_SECONDS", 0)
     monkeypatch.setattr(clients, "ASK_SECONDS", 0.05)
@@ -230,7 +227,6 @@ def test_a_cluster_without_workers_is_waited_for_but_not_in_silence(client, monk
     assert ["The cluster has no workers" in str(each.message) for each in caught] == [True]
 
 
-@pytest.mark.slow(seconds=2)
 @posix
 def test_a_lost_scheduler_is_said_at_once_and_what_is_finished_is_kept(tmp_path, holding):
     from distributed import Client
@@ -265,7 +261,6 @@ def test_a_lost_scheduler_is_said_at_once_and_what_is_finished_is_kept(tmp_path,
     assert caught.value.finished["seed"].tolist() == [0, 1]
 
 
-@pytest.mark.slow(seconds=1)
 @posix
 def test_ctrl_c_takes_back_what_is_on_its_way_and_keeps_the_log(tmp_path, holding, scheduler, client):
     path = tmp_path / "log.jsonl"
@@ -324,7 +319,6 @@ def path_with(*folders):
     return os.pathsep.join([*map(str, folders), os.environ.get("PYTHONPATH", "")])
 
 
-@pytest.mark.slow(seconds=2)
 def test_a_worker_with_other_kit_code_is_refused(client, kit, tmp_path):
     path, module = tmp_path / "log.jsonl", kit / "tl_helpers" / "emoji.py"
     module.write_text("")
@@ -337,14 +331,12 @@ def test_a_worker_with_other_kit_code_is_refused(client, kit, tmp_path):
         assert len(run_grid(by_value(score), ["a"], [1], range(9), path=path, client=client)) == 9
 
 
-@pytest.mark.slow(seconds=1)
 def test_a_worker_without_the_kit_is_refused_in_a_sentence(client):
     missing = "import sys; sys.modules['tl_helpers'] = None"
     with worker(client, before=missing), pytest.raises(GridError, match="a worker cannot load the kit"):
         run_grid(by_value(score), ["a"], [1], range(9), path=None, client=client)
 
 
-@pytest.mark.slow(seconds=3)
 def test_a_worker_with_another_version_of_the_users_module_is_refused(client, tmp_path, monkeypatch):
     for side, gain in (("here", 2), ("there", 3)):
         (tmp_path / side).mkdir()
@@ -370,7 +362,6 @@ def reads(arm, budget, seed):
     return {"score": float(read_verified("used"))}
 
 
-@pytest.mark.slow(seconds=2)
 def test_a_worker_with_other_data_is_refused(client, tmp_path, monkeypatch):
     import hashlib
 
@@ -399,7 +390,6 @@ def computes(arm, budget, seed, tensors):
     return {"score": seed, "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "unset")}
 
 
-@pytest.mark.slow(seconds=15)
 def test_tensorflow_computes_with_one_thread_or_not_at_all(client):
     def run(tensors):
         return run_grid(by_value(computes), ["a"], [1], [0, 1], path=None, client=client, tensors=tensors)
@@ -431,7 +421,6 @@ def meets(arm, budget, seed, folder, parties):
     return {"score": seed}
 
 
-@pytest.mark.slow(seconds=2)
 def test_as_many_runs_are_on_their_way_as_the_cluster_has_threads_also_when_it_grows(client, tmp_path):
     meeting = tmp_path / "meeting"
     meeting.mkdir()
@@ -456,7 +445,6 @@ def alone(arm, budget, seed, folder):
     return {"score": seed}
 
 
-@pytest.mark.slow(seconds=1)
 def test_runs_in_threads_of_one_process_are_done_one_after_the_other_with_a_warning(client, tmp_path):
     def run(client):
         return run_grid(by_value(alone), ["a"], [1], range(12), path=None, client=client, folder=str(tmp_path))
@@ -505,7 +493,6 @@ def test_large_fixed_arguments_are_said_to_be_slow():
         run_grid(study, ["a"], [1], [0], path=None, client=Inline(), data=np.zeros(11 * 2**20, "uint8"))
 
 
-@pytest.mark.slow(seconds=1)
 def test_a_backend_of_joblib_that_a_grid_does_not_use_is_said(client):
     import joblib
 
@@ -519,7 +506,6 @@ def test_a_backend_of_joblib_that_a_grid_does_not_use_is_said(client):
         run_grid(score, ["a"], [1], [0], path=None)
 
 
-@pytest.mark.slow(seconds=1)
 def test_an_object_of_the_users_is_known_again_after_it_was_sent():
     from tl_helpers.grid.identity import fingerprint
     from tl_helpers.grid.one_run import pack

@@ -105,7 +105,6 @@ def test_a_ruined_moving_statistic_is_found_too():
     assert not_finite(model) == ["norm/moving_variance"]
 
 
-@pytest.mark.slow(seconds=1)
 def test_a_rate_that_ruins_the_weights_is_out(make):
     with pytest.raises(FloatingPointError, match="diverged at every rate tried"):
         tune_learning_rate(make, TRAIN, HELD_OUT, strategy="fine_tuning", rates=[0.1, 0.01], updates=4, batch_size=4)
@@ -119,7 +118,6 @@ def test_a_sweep_ends_where_a_weight_is_ruined(make):
     assert not moved(model, before)
 
 
-@pytest.mark.slow(seconds=1)
 def test_updates_of_ones_own_are_watched_too(make):
     model = make()
     before, optimizer = snapshot(model), keras.optimizers.SGD(0.1)

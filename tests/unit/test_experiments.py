@@ -184,7 +184,6 @@ def test_common_shifts_and_the_order_of_rows_do_not_matter(values, shift, chance
     pd.testing.assert_frame_equal(result, expected, atol=1e-9)
 
 
-@pytest.mark.slow(seconds=1)
 @pytest.mark.filterwarnings("ignore:All differences")
 @settings(max_examples=40, deadline=None)
 @given(differences, st.integers(1, 9))
@@ -196,7 +195,6 @@ def test_swapping_the_arms_flips_the_sign_and_scaling_scales(values, factor):
     np.testing.assert_allclose(backward[["p", "p_holm"]], forward[["p", "p_holm"]], atol=1e-9)
 
 
-@pytest.mark.slow(seconds=1)
 @pytest.mark.filterwarnings("ignore:All differences")
 @settings(max_examples=40, deadline=None)
 @given(differences)
@@ -240,7 +238,6 @@ def bounds(trials, probability):
     return stats.binom.ppf([0.5e-6, 1 - 0.5e-6], trials, probability)
 
 
-@pytest.mark.slow(seconds=5)
 @pytest.mark.parametrize("confidence", [0.8, 0.95])
 def test_t_intervals_cover_the_truth_as_often_as_they_say(confidence):
     trials, truth = 3000, 3.0
@@ -263,7 +260,6 @@ def test_bootstrap_intervals_cover_the_truth_nearly_as_often_for_many_pairs(monk
     assert bounds(trials, 0.92)[0] <= covered <= bounds(trials, 0.96)[1]
 
 
-@pytest.mark.slow(seconds=4)
 def test_some_budget_is_called_different_by_chance_in_at_most_five_of_a_hundred_studies():
     studies, budgets = 400, 5
     draws = np.random.default_rng(7).normal(0, 1, (studies, budgets, 6))

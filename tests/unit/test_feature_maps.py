@@ -70,7 +70,6 @@ def test_where_branches_meet_the_larger_field_counts():
     assert receptive_fields(Backbone(model, "branches", "none", {"sum": "sum"}))["sum"] == ReceptiveField(7, 1, 0.0)
 
 
-@pytest.mark.slow(seconds=4)
 def test_features_of_all_stages_are_those_of_one_stage_at_a_time(backbone, pictures):
     together = stage_features(backbone, pictures)
     assert list(together) == list(backbone.stages)
@@ -79,14 +78,12 @@ def test_features_of_all_stages_are_those_of_one_stage_at_a_time(backbone, pictu
         np.testing.assert_allclose(together[stage], alone, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.slow(seconds=3)
 def test_features_are_the_maps_averages(backbone, pictures):
     maps, features = activation_maps(backbone, pictures), stage_features(backbone, pictures)
     for stage, each in maps.items():
         np.testing.assert_allclose(each.mean(axis=(1, 2)), features[stage], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.slow(seconds=3)
 def test_peaks_are_the_maps_largest_values_and_where_they_are(backbone, pictures):
     maps, peaks = activation_maps(backbone, pictures), find_peaks(backbone, pictures)
     for stage, channel in (("stem", 3), ("block2", 10), ("block6", 100), ("conv_head", 1279)):
@@ -120,7 +117,6 @@ def test_the_strongest_patches_show_what_the_channel_looks_for():
     )
 
 
-@pytest.mark.slow(seconds=1)
 def test_patches_are_no_larger_than_asked_and_lie_within_the_picture(backbone, pictures):
     patches, rows = strongest_patches(find_peaks(backbone, pictures), "block7", 5, count=3, largest=40)
     assert patches.shape == (3, 40, 40, 3)
@@ -135,7 +131,6 @@ def test_ties_go_to_the_earlier_picture():
     assert rows.tolist() == [0, 1, 2]
 
 
-@pytest.mark.slow(seconds=1)
 @pytest.mark.parametrize(("stage", "channel", "words"), [("conv9", 0, "stage must be"), ("conv1", 16, "channels 0…15")])
 def test_what_is_not_there_is_named(stage, channel, words):
     peaks = find_peaks(small_cnn_body((28, 28, 1), seed=0), np.zeros((2, 28, 28, 1), "uint8"))

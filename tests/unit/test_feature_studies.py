@@ -83,7 +83,6 @@ def test_retrieval_finds_what_is_the_same_but_for_each_features_scale_and_shift(
     assert found.shape == (60, 3)
 
 
-@pytest.mark.slow(seconds=1)
 def test_planted_labels_are_read_perfectly_and_noise_at_chance(plant):
     labels = {name: one_hot(studies.pictures_of(name).y) for name in ("noto", "photos")}
     plant(labels.get)
@@ -94,7 +93,6 @@ def test_planted_labels_are_read_perfectly_and_noise_at_chance(plant):
     assert np.mean(scores) == pytest.approx(12.5, abs=4)
 
 
-@pytest.mark.slow(seconds=4)
 def test_planted_attributes_are_read_and_noise_ranks_at_random(plant):
     plant({"noto": studies.attribute_table().astype(float)}.get)
     result = studies.feature_tasks("imagenet", "attributes of emoji", 0)
@@ -104,7 +102,6 @@ def test_planted_attributes_are_read_and_noise_ranks_at_random(plant):
     assert np.mean(scores) == pytest.approx(50, abs=6)
 
 
-@pytest.mark.slow(seconds=1)
 def test_retrieval_tasks_find_planted_pairs_and_families_and_else_do_as_chance_says(plant):
     plant(lambda name: noise("noto"))
     result = studies.feature_tasks("imagenet", "retrieval: Twemoji to Noto", 0)
@@ -148,7 +145,6 @@ def test_wrong_preparations_are_as_named():
     assert prepared["mean subtracted first"] == pytest.approx([-123.68, 10.22, 151.06], abs=1e-4)
 
 
-@pytest.mark.slow(seconds=8)
 def test_the_random_backbone_is_a_fair_one():
     """Its activations neither die out nor explode on the way, and it is not the trained one."""
     from tl_helpers.models.feature_maps import activation_maps
@@ -161,7 +157,6 @@ def test_the_random_backbone_is_a_fair_one():
     assert np.abs(trained - random).max() > 0.1
 
 
-@pytest.mark.slow(seconds=4)
 @pytest.mark.parametrize(
     ("study", "arm", "budget"),
     [

@@ -55,7 +55,6 @@ def test_features_of_a_stage(body, stage, width):
     np.testing.assert_allclose(got, np.asarray(inner(X)).mean(axis=(1, 2)), atol=1e-6)
 
 
-@pytest.mark.slow(seconds=1)
 def test_stages_of_the_shipped_backbone_are_the_ends_of_its_blocks():
     backbone = load_backbone(size=32, weights=None)
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), "uint8")
@@ -402,7 +401,6 @@ print(fingerprint(describe(keras.Model(image, outputs))))
 """
 
 
-@pytest.mark.slow(seconds=12)
 def test_a_description_is_the_same_in_every_process():
     found = {
         subprocess.run(

@@ -132,7 +132,6 @@ def test_a_list_that_is_not_as_it_was_written_is_named(change, small_data):
     assert len(files.verify_all()) == 1
 
 
-@pytest.mark.slow(seconds=1)
 def test_no_flipped_bit_of_the_list_goes_unnoticed(small_data):
     path = small_data / "SHA256SUMS"
     content, listed = path.read_bytes(), files.checksums()
@@ -285,7 +284,6 @@ def test_build_scripts_take_published_bytes_only(build_scripts, tmp_path):
             read_published(path, expected)
 
 
-@pytest.mark.slow(seconds=2)
 def test_a_changed_package_is_refused_before_anything_is_written(build_scripts, tmp_path, monkeypatch):
     builder = build_scripts("build_street")
     for name in builder.FASHION:

@@ -206,7 +206,6 @@ def test_the_model_and_the_random_numbers_are_left_alone():
 # ---------------------------------------------------------------- where it is offered
 
 
-@pytest.mark.slow(seconds=2)
 def test_folded_features_of_the_shipped_backbone_are_as_near_as_is_said():
     backbone = load_backbone(size=32)
     x = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), "uint8")
@@ -245,7 +244,6 @@ def test_folding_follows_the_weights_and_is_done_once(monkeypatch):
     assert len(vars(model)["_self_traces_with_weights"]) == 2
 
 
-@pytest.mark.slow(seconds=2)
 def test_accuracies_can_be_had_from_the_folded_network():
     model = scrambled(add_class_head(load_backbone(size=32), 3, seed=0))
     model.get_layer("stem_bn").moving_mean.assign(np.zeros(32))

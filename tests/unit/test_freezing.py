@@ -452,7 +452,6 @@ def movements(optimizer, model, epochs=1, eager=True):
     }
 
 
-@pytest.mark.slow(seconds=1)
 @pytest.mark.parametrize("kind", ["sgd", "adam"])
 def test_first_movements_are_those_of_each_rate_by_itself(kind):
     factors = {"stage1": 0.1, "stage2": 0.5}
@@ -482,7 +481,6 @@ def test_adam_moves_in_proportion_to_the_factor():
     assert np.abs(got["head"]).max() == pytest.approx(1e-3, rel=1e-2)
 
 
-@pytest.mark.slow(seconds=2)
 @pytest.mark.skipif(not hasattr(keras.optimizers, "MultiOptimizer"), reason="from Keras 3.15")
 @pytest.mark.parametrize(
     "kind", ["sgd", "adam", keras.optimizers.RMSprop(rho=0.5), keras.optimizers.AdamW(weight_decay=0.1), "nadam"]
@@ -712,7 +710,6 @@ def test_a_rate_set_by_hand_in_either_way_keeps_the_factors():
 KINDS = st.sampled_from(["SGD", "Adam", "AdamW", "RMSprop", "Nadam", "Adafactor", "Lion", "Muon", "Ftrl", "Adadelta"])
 
 
-@pytest.mark.slow(seconds=5)
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(
     kind=KINDS,

@@ -37,7 +37,6 @@ def define(source, name="study", **more):
     return space[name]
 
 
-@pytest.mark.slow(seconds=2)
 @given(nested, nested)
 def test_two_values_have_one_fingerprint_only_if_they_are_the_same(a, b):
     assert (fingerprint(a) == fingerprint(b)) == (repr(a) == repr(b))
@@ -490,7 +489,6 @@ def test_an_array_of_the_notebook_counts_by_its_values():
     assert fingerprint(first) == fingerprint(same) != fingerprint(other)
 
 
-@pytest.mark.slow(seconds=2)
 @pytest.mark.parametrize("source", [STUDY, SETTINGS])
 def test_it_is_the_same_in_every_process(source):
     program = textwrap.dedent(source) + textwrap.dedent("""

@@ -97,7 +97,6 @@ def moved_in_fit(model, layer):
     return (model.get_layer(layer).get_weights()[0] != before).any()
 
 
-@pytest.mark.slow(seconds=1)
 def test_freezing_after_a_fit_has_no_effect_without_compile(trained, recwarn):
     fit(trained, keras.optimizers.SGD(0.1))
     trained.get_layer("conv").trainable = False
@@ -109,7 +108,6 @@ def test_freezing_after_a_fit_has_no_effect_without_compile(trained, recwarn):
     assert not moved_in_fit(trained, "conv")
 
 
-@pytest.mark.slow(seconds=1)
 def test_thawing_after_a_fit_has_no_effect_without_compile(trained):
     freeze(trained, upto="flatten")
     fit(trained, keras.optimizers.SGD(0.1))
@@ -121,7 +119,6 @@ def test_thawing_after_a_fit_has_no_effect_without_compile(trained):
     assert moved_in_fit(trained, "conv")
 
 
-@pytest.mark.slow(seconds=1)
 def test_an_optimizer_serves_one_set_of_variables_only(trained):
     optimizer = keras.optimizers.SGD(0.1)
     freeze(trained, upto="flatten")
@@ -225,7 +222,6 @@ def test_thawing_a_layer_with_lora_thaws_its_kernel_too():
     assert dense._kernel.trainable
 
 
-@pytest.mark.slow(seconds=2)
 def test_spectral_normalization_moves_its_kernel_though_frozen():
     given = keras.Input((4,))
     layer = layers.SpectralNormalization(layers.Dense(3))

@@ -93,7 +93,6 @@ def test_every_kind_has_a_recipe_or_a_reason():
     assert {kind for _, kinds in in_groups_of_four() for kind in kinds} == HAVING_RECIPES
 
 
-@pytest.mark.slow(seconds=2)
 @pytest.mark.parametrize(("family", "kinds"), list(in_groups_of_four()), ids=str)
 def test_every_kind_is_still_and_cached_as_plain(family, kinds, tmp_path):
     model, _ = chain(family, kinds)
@@ -125,7 +124,6 @@ WAYS = {
 DEEP = settings.get_current_profile_name() == "deep"
 
 
-@pytest.mark.slow(seconds=30)
 @settings(max_examples=500 if DEEP else 15, derandomize=not DEEP)
 @given(what=chains(), way=st.sampled_from(sorted(WAYS)), nested=st.booleans())
 def test_any_chain_is_still_and_cached_as_plain(what, way, nested, tmp_path_factory):

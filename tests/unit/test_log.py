@@ -124,7 +124,6 @@ def test_a_file_of_another_kind_is_not_touched(path, content):
     assert path.read_text() == content
 
 
-@pytest.mark.slow(seconds=6)
 def test_no_flipped_bit_goes_unnoticed(path, whole):
     content = path.read_bytes()
     chance, outcomes = random.Random(5), {"error": 0, "frame": 0}
@@ -502,7 +501,6 @@ def test_a_finished_log_is_read_where_it_cannot_be_written(path, whole, read_onl
         again(path, client)
 
 
-@pytest.mark.slow(seconds=2)
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else")
 def test_somebody_without_the_right_to_write_reads_a_finished_log():
     folder = Path(tempfile.mkdtemp())  # pytest's own folders are closed to others

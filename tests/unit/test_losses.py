@@ -114,7 +114,6 @@ def test_any_loss_gives_the_weights_of_fit_bit_for_bit(case):
     assert_as_fit(lambda: model_of(units, activation), (X, y), loss)
 
 
-@pytest.mark.slow(seconds=1)
 @pytest.mark.parametrize(
     "case", ["regression, a function", "regression, a sum", "several labels", "classes (n, 1)", "one-hot, smoothed"]
 )
@@ -134,7 +133,6 @@ def test_a_mean_over_weights_is_validated_in_the_batches_of_evaluate():
     assert got == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.slow(seconds=2)
 @pytest.mark.parametrize(
     ("case", "class_weight"),
     [
@@ -156,7 +154,6 @@ def test_weights_of_classes_count_as_in_fit(case, class_weight):
     assert fit.history["validation_loss"].iloc[-1] == pytest.approx(evaluated, rel=1e-5)
 
 
-@pytest.mark.slow(seconds=1)
 def test_weights_count_by_default_too_and_where_the_frozen_part_is_run_once():
     results = []
     for cache in ("auto", False):
@@ -176,7 +173,6 @@ def test_weights_count_by_default_too_and_where_the_frozen_part_is_run_once():
     assert (unweighted.model.get_weights()[-1] != results[0][0][-1]).any()
 
 
-@pytest.mark.slow(seconds=1)
 def test_a_penalty_counts_once():
     make = functools.partial(model_of, 1, kernel_regularizer="l2", bias_regularizer="l1")
     model = make()
@@ -228,7 +224,6 @@ def ends(name):
 SOFT = ["activation", "layer", "object", "operation", "then linear", "then reshaped", "nested", "sequential"]
 
 
-@pytest.mark.slow(seconds=1)
 @pytest.mark.parametrize("name", SOFT)
 def test_a_softmax_at_the_end_is_seen_and_the_loss_takes_probabilities(name):
     model = ends(name)
@@ -304,7 +299,6 @@ def test_what_would_be_reckoned_wrongly_in_silence_is_refused(model, y, loss, me
         np.testing.assert_array_equal(old, new)
 
 
-@pytest.mark.slow(seconds=2)
 def test_a_loss_of_ones_own_that_aligns_by_itself_is_taken():
     aligned = type("Aligned", (keras.losses.Loss,), {"call": lambda self, y, z: (y - z[:, 0]) ** 2})
     assert_as_fit(lambda: model_of(1), (X, NUMBERS), aligned())
@@ -358,7 +352,6 @@ def test_weights_of_classes_are_for_classes():
         fit_transfer(model_of(3), (X, CLASSES, WEIGHTS), updates=2, class_weight={0: 2.0}, **SETTINGS)
 
 
-@pytest.mark.slow(seconds=1)
 def test_a_run_with_weights_can_be_resumed(tmp_path):
     data = X, CLASSES, WEIGHTS
     settings = SETTINGS | {"strategy": "lp_ft", "updates": 6, "batch_size": 4, "resume": tmp_path / "run.npz"}

@@ -84,7 +84,6 @@ def test_every_photograph_is_tested_in_two_folds_and_folds_differ(table):
     assert len({tuple(folds[name]) for name in folds}) == PHOTO_FOLDS
 
 
-@pytest.mark.slow(seconds=1)
 def test_no_near_duplicates_across_series_and_splits(table, builder):
     gcompris, tuxpaint = (load_photos("all", source=source) for source in PHOTO_SOURCES)
     masks = np.concatenate([np.ones(gcompris.x.shape[:3], bool), tuxpaint.masks])
@@ -92,7 +91,6 @@ def test_no_near_duplicates_across_series_and_splits(table, builder):
         assert table["series"][a] == table["series"][b] != "", (table["file"][a], table["file"][b])
 
 
-@pytest.mark.slow(seconds=1)
 def test_near_duplicates_are_found_when_mirrored_brightened_recoloured_or_noisy(builder):
     random = np.random.default_rng(0)
     originals = {source: load_photos("all", source=source).subset(slice(0, 200, 20)) for source in PHOTO_SOURCES}

@@ -55,7 +55,6 @@ def test_stored_runs_come_out_again(arm, budget):
     assert studies.street_rare(arm, budget, 3)["score"] == pytest.approx(stored[arm, budget, 3], abs=0.5)
 
 
-@pytest.mark.slow(seconds=4)
 def test_a_stored_fine_tuning_run_comes_out_again_within_the_spread_of_its_seeds():
     runs = load_study("street_labels")
     stored = runs[(runs["arm"] == "fine_tuning") & (runs["budget"] == 5)].set_index("seed")
@@ -63,7 +62,6 @@ def test_a_stored_fine_tuning_run_comes_out_again_within_the_spread_of_its_seeds
     assert again["score"] == pytest.approx(stored["score"][0], abs=3 * stored["score"].std())
 
 
-@pytest.mark.slow(seconds=2)
 def test_the_source_models_are_as_good_as_stored():
     from tl_helpers.models.source_models import SOURCE_MODELS, load_source_model
     from tl_helpers.training.evaluation import accuracy

@@ -39,7 +39,6 @@ CONVOLUTIONS = {"conv1_conv", "conv2_conv"}
 EVERYTHING = CONVOLUTIONS | {"conv1_norm", "conv2_norm", "head"}
 
 
-@pytest.mark.slow(seconds=1)
 @pytest.mark.parametrize(
     ("strategy", "settings", "expected"),
     [
@@ -73,7 +72,6 @@ def test_what_each_strategy_moves(strategy, settings, expected):
     assert dropping == ["conv1_drop", "conv2_drop", "head_drop"][frozen:]
 
 
-@pytest.mark.slow(seconds=1)
 @pytest.mark.parametrize(
     ("strategy", "settings", "phases"),
     [
@@ -93,7 +91,6 @@ def test_phases_and_their_updates(strategy, settings, phases):
         assert all(f"{name}: " in fit.note for name in phases)
 
 
-@pytest.mark.slow(seconds=1)
 def test_gradual_unfreezing_thaws_the_last_stage_first(monkeypatch):
     seen = []
     run_phase = training._run_phase
@@ -107,7 +104,6 @@ def test_gradual_unfreezing_thaws_the_last_stage_first(monkeypatch):
     assert seen == [["head"], ["conv2", "head"], ["conv1", "conv2", "head"]]
 
 
-@pytest.mark.slow(seconds=1)
 @pytest.mark.parametrize("make", [network, with_batch_norm])
 def test_the_first_loss_of_fine_tuning_equals_the_last_of_the_probe(make):
     # All images in every batch, no dropout, and a rate that ends near 0: nothing lies between the two losses.
@@ -125,14 +121,12 @@ def test_the_first_loss_of_fine_tuning_equals_the_last_of_the_probe(make):
     assert history["loss"].iloc[-1] < first
 
 
-@pytest.mark.slow(seconds=1)
 def test_lp_ft_begins_as_linear_probing_does():
     probe = fit_transfer(network(), TRAIN, strategy="linear_probing", **COMMON | {"learning_rate": 0.1, "updates": 3})
     both = fit_transfer(network(), TRAIN, strategy="lp_ft", head_learning_rate=0.1, **COMMON)
     np.testing.assert_array_equal(probe.history["loss"], both.history["loss"][:3])
 
 
-@pytest.mark.slow(seconds=2)
 def test_scratch_forgets_the_weights():
     fits = []
     for seed in (3, 4):
@@ -144,7 +138,6 @@ def test_scratch_forgets_the_weights():
     assert (other.model.get_weights()[0] != fits[0].model.get_weights()[0]).mean() > 0.99
 
 
-@pytest.mark.slow(seconds=3)
 def test_the_first_phase_sees_the_same_images_for_every_strategy(monkeypatch):
     seen = {}
 
@@ -163,7 +156,6 @@ def test_the_first_phase_sees_the_same_images_for_every_strategy(monkeypatch):
     assert (seen["lp_ft"][0] != seen["lp_ft"][1]).any()
 
 
-@pytest.mark.slow(seconds=1)
 def test_rates_fall_linearly_to_zero_and_factors_scale_them(monkeypatch):
     made = []
     adam = keras.optimizers.Adam
@@ -179,7 +171,6 @@ def test_rates_fall_linearly_to_zero_and_factors_scale_them(monkeypatch):
     np.testing.assert_allclose(rates, [[0.1, 0.075, 0.05, 0.025, 0], [0.01, 0.0075, 0.005, 0.0025, 0]], atol=1e-9)
 
 
-@pytest.mark.slow(seconds=1)
 def test_factors_slow_a_stage_down_to_nothing():
     model, plain = network(), network()
     before = snapshot(model)
@@ -194,7 +185,6 @@ def test_factors_slow_a_stage_down_to_nothing():
 # ---------------------------------------------------------------- validation
 
 
-@pytest.mark.slow(seconds=1)
 def test_validation_happens_as_often_as_asked_and_at_the_end():
     fit = fit_transfer(network(), TRAIN, HELD_OUT, strategy="scratch", validations=3, **COMMON | {"updates": 10})
     validated = fit.history.dropna()
@@ -206,7 +196,6 @@ def test_validation_happens_as_often_as_asked_and_at_the_end():
     assert fit.model.evaluate(*HELD_OUT, verbose=0)[0] == pytest.approx(loss, rel=1e-5)
 
 
-@pytest.mark.slow(seconds=2)
 @pytest.mark.parametrize("strategy", ["scratch", "linear_probing"])
 def test_the_best_weights_are_those_of_the_best_validation(strategy):
     # A rate so high that the validation goes up and down.
@@ -222,7 +211,6 @@ def test_the_best_weights_are_those_of_the_best_validation(strategy):
     assert last.model.evaluate(*HELD_OUT, verbose=0)[0] == pytest.approx(last.history["validation_loss"].iloc[-1])
 
 
-@pytest.mark.slow(seconds=2)
 def test_another_loss_has_no_accuracy():
     y = np.random.default_rng(0).normal(size=(12, 3)).astype("float32")
     for loss in ("mse", keras.losses.MeanSquaredError(), lambda target, output: (target - output) ** 2):
@@ -243,7 +231,6 @@ def test_accuracy_and_mean_recall():
     assert mean_recall(model, (x, y), batch_size=4) == (1 + 1 / 3) / 2
 
 
-@pytest.mark.slow(seconds=1)
 def test_a_data_set_of_the_kit_is_taken_as_it_is():
     data = sample_budget(load_street("photo", "target"), 2, seed=0)
     model = small_cnn(data.x.shape[1:], len(data.label_names), seed=0)
@@ -309,7 +296,6 @@ def test_data_that_do_not_fit_are_errors(train, message):
         fit_transfer(network(), train, strategy="fine_tuning", **COMMON)
 
 
-@pytest.mark.slow(seconds=1)
 def test_validation_data_are_checked_too_but_may_lack_a_class():
     with pytest.raises(ValueError, match="The inputs of validation have shape"):
         fit_transfer(network(), TRAIN, (X[:, 1:], Y), strategy="fine_tuning", **COMMON)

@@ -202,7 +202,6 @@ def test_data_in_other_forms_train_to_the_same_weights(form, expected):
     assert mean_recall(model, data) == mean_recall(model, TRAIN)
 
 
-@pytest.mark.slow(seconds=1)
 def test_a_stream_with_weights_counts_as_arrays_with_weights():
     weights = np.linspace(0, 2, 12)
     results = []
@@ -219,7 +218,6 @@ def test_text_in_a_stream_is_text():
         fit_transfer(network(), stream(X, WORDS).batch(4), strategy="fine_tuning", **COMMON)
 
 
-@pytest.mark.slow(seconds=1)
 def test_rates_are_tuned_on_one_reading_of_a_stream():
     read = []
 
@@ -401,7 +399,6 @@ OTHERS = {
 }
 
 
-@pytest.mark.slow(seconds=1)
 def test_networks_that_rescale_are_told_from_others():
     assert all(expects_stored_pixels(rescaling(first)) for first in EXPECTING.values())
     assert not any(expects_stored_pixels(rescaling(first)) for first in OTHERS.values())
@@ -440,7 +437,6 @@ def test_a_range_that_the_network_does_not_expect_is_a_warning(x, message):
         fit_transfer(model, data, (x, data[1]), strategy="linear_probing", **COMMON)
 
 
-@pytest.mark.slow(seconds=1)
 def test_no_false_alarm():
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)

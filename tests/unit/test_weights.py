@@ -30,7 +30,6 @@ def classifier():
 # ---------------------------------------------------------------- what it is
 
 
-@pytest.mark.slow(seconds=2)
 def test_parameters_are_the_published_ones(backbone, classifier):
     # 3,413,024 with BatchNorm's moving statistics in the body; 1280 · 1000 + 1000 in the classifier.
     assert backbone.model.count_params() == 3_413_024
@@ -66,7 +65,6 @@ def test_preprocessing_of_every_pixel_value_is_exact(backbone):
     np.testing.assert_array_equal(prepared, (values.astype("float32") - 127) / 128)
 
 
-@pytest.mark.slow(seconds=3)
 def test_random_weights_have_the_same_architecture_and_a_seed(backbone):
     made = []
     for seed in (0, 0, 1):
@@ -112,7 +110,6 @@ def photos():
     return load_large_photos()
 
 
-@pytest.mark.slow(seconds=1)
 def test_logits_are_those_of_the_published_model(classifier, photos):
     reference = read_arrays("weights/reference_logits.npz")
     assert reference["ids"].tolist() == photos.ids.tolist()
@@ -124,7 +121,6 @@ def test_logits_are_those_of_the_published_model(classifier, photos):
     np.testing.assert_array_equal(logits.argmax(axis=1), reference["logits"].argmax(axis=1))
 
 
-@pytest.mark.slow(seconds=2)
 def test_photographs_are_named_right(classifier, photos):
     assert set(photos.texts) == set(SEEN)
     for image, text in zip(photos.x, photos.texts, strict=True):
@@ -133,7 +129,6 @@ def test_photographs_are_named_right(classifier, photos):
         assert best["probability"][0] > 0.5
 
 
-@pytest.mark.slow(seconds=2)
 def test_the_backbone_is_the_classifier_without_its_head(classifier, photos):
     backbone = models.load_backbone(size=224)
     features = np.asarray(backbone.model(photos.x[:2]))
@@ -146,7 +141,6 @@ def test_the_backbone_is_the_classifier_without_its_head(classifier, photos):
 # ---------------------------------------------------------------- cutting and freezing
 
 
-@pytest.mark.slow(seconds=1)
 def test_every_stage_is_a_place_to_cut(backbone):
     names = ["stem", *(f"block{number}" for number in range(1, 8)), "conv_head"]
     assert list(backbone.stages) == names
@@ -177,7 +171,6 @@ def moved(model, before):
     }
 
 
-@pytest.mark.slow(seconds=3)
 @pytest.mark.parametrize("frozen", [True, False])
 def test_frozen_layers_do_not_move_during_fit(frozen):
     body = models.load_backbone(size=32)

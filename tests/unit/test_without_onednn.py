@@ -22,7 +22,6 @@ GROUPS = {
 }
 
 
-@pytest.mark.slow(seconds=150)
 @pytest.mark.skipif(os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0", reason="this is the run without oneDNN")
 @pytest.mark.parametrize("group", GROUPS)
 def test_the_same_tests_pass_without_onednn(group):
