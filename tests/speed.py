@@ -38,8 +38,8 @@ def pytest_addoption(parser):
 def pytest_xdist_auto_num_workers(config):
     """Say what `--numprocesses auto` means: one process per core that is ours and one more; none on a single core.
 
-    One more, since some tests wait: for the browser, for processes of their own. And none for a single file, whose tests stay in one process, or for a file that is not there, which pytest-xdist does not
-    tell.
+    One more, since some tests wait: for the browser, for processes of their own. None for a single file, whose tests
+    stay in one process, or for a file that is not there, which pytest-xdist does not tell.
     """
     paths = {config.invocation_params.dir / argument.partition("::")[0] for argument in config.args}
     if not all(path.is_dir() or (path.is_file() and len(paths) > 1) for path in paths):
