@@ -16,9 +16,10 @@ from .experiments.budgets import label_efficiency as label_efficiency
 from .experiments.intervals import confidence_interval as confidence_interval, paired_difference as paired_difference
 from .experiments.label_shift import estimate_prior as estimate_prior
 from .experiments.similarity import cka as cka, domain_distance as domain_distance
+from .experiments.stored import load_study as load_study
 from .experiments.verdict import transfer_verdict as transfer_verdict
 from .grid.run import run_grid as run_grid
-from .grid.stored import load_study as load_study, study_provenance as study_provenance
+from .grid.stored import study_provenance as study_provenance
 from .models.backbones import (
     Backbone as Backbone,
     load_backbone as load_backbone,

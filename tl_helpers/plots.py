@@ -7,9 +7,9 @@ import numpy as np
 from IPython.display import Markdown, display
 
 from tl_helpers.experiments.intervals import confidence_interval
+from tl_helpers.experiments.stored import load_study
 from tl_helpers.files import atomic_path, data_folder
 from tl_helpers.grid.keys import key_values, rows_where
-from tl_helpers.grid.stored import load_study
 
 # Okabe and Ito's palette (2008), told apart with any colour vision; the order keeps neighbours far apart in grey too.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
@@ -470,7 +470,7 @@ def overview():
     ]
     figure, axes = plt.subplots(1, 2, figsize=(12.5, 3.8), layout="constrained")
     for axis, (name, title, arms) in zip(axes, panels, strict=True):
-        table = confidence_interval(load_study(data_folder() / f"results/{name}.csv"))
+        table = confidence_interval(load_study(data_folder() / f"results/{name}.csv").runs)
         settings = {"xlabel": "labels per class", "ylabel": "test accuracy (%)", "title": title, "names": arms}
         curves(table, x="budget", axis=axis, **settings)
     with atomic_path(data_folder() / "results/overview.png") as path:

@@ -11,13 +11,12 @@ import numpy as np
 
 from tl_helpers import plots
 from tl_helpers.experiments.intervals import confidence_interval
-from tl_helpers.grid.stored import load_study
+from tl_helpers.experiments.stored import load_study
 from tl_helpers.models.feature_maps import strongest_patches
 from tl_helpers.routes.taxonomy import ROUTES, find_route, route_of, source_and_target
 from tl_helpers.studies.catalogue import ROUTE_STUDIES
 from tl_helpers.studies.freezing import DEPTHS, FREEZING_TARGETS, fit_depth_once
 from tl_helpers.studies.route_results import route_gains, route_verdict, run_route
-from tl_helpers.studies.routes import COMPARISONS
 
 # ---------------------------------------------------------------- how deep to freeze
 
@@ -57,7 +56,7 @@ def freeze_figure(target, *, depth, labels, live=None):
     """
     if target not in FREEZING_TARGETS:
         raise ValueError(f"target must be one of {', '.join(FREEZING_TARGETS)}, not {target!r}.")
-    runs = load_study(FREEZING_TARGETS[target].__name__)
+    runs = load_study(FREEZING_TARGETS[target].name).runs
     budgets = _budgets(runs)
     if depth not in DEPTHS or labels not in budgets:
         raise ValueError(
@@ -104,7 +103,7 @@ def freeze_explorer():
     ipywidgets.VBox
         Its parts are also attributes: ``target``, ``depth``, ``labels``, ``button``, ``picture``, ``message``.
     """
-    budgets = {name: _budgets(load_study(study.__name__)) for name, study in FREEZING_TARGETS.items()}
+    budgets = {name: _budgets(load_study(study.name).runs) for name, study in FREEZING_TARGETS.items()}
     style = {"style": {"description_width": "7em"}}
     target = ipywidgets.ToggleButtons(options=list(FREEZING_TARGETS), description="target", **style)
     depth = ipywidgets.SelectionSlider(
@@ -302,9 +301,9 @@ def route_figure(route, *, live=None):
     few, many = at.index
     plots.differences(
         gains.drop(columns="route"),
-        xlabel=study.budget_unit,
+        xlabel=study.axis.unit,
         ylabel=f"gain (points of {study.metric.removesuffix(' in %')})",
-        title=f"{at[few]:+.1f} points at {few} {study.budget_unit}, {at[many]:+.1f} at {many}",
+        title=f"{at[few]:+.1f} points at {few} {study.axis.unit}, {at[many]:+.1f} at {many}",
         axis=axis,
     )
     for budget, gain in _live_gains(route, live):
@@ -325,7 +324,7 @@ def _live_gains(route, live):
     """Return (budget, gain) of runs made just now."""
     if live is None:
         return []
-    treatment, baseline, *_ = COMPARISONS[route.study]
+    treatment, baseline = ROUTE_STUDIES[route.study].compared
     scores = live.groupby(["budget", "arm"])["score"].mean().unstack()
     return list((scores[treatment] - scores[baseline]).items())
 
@@ -372,7 +371,7 @@ def route_explorer():
         button.disabled = True
         try:
             with progress:
-                live[route.name] = run_route(route, budgets=ROUTE_STUDIES[route.study].budgets[1:2])
+                live[route.name] = run_route(route, budgets=ROUTE_STUDIES[route.study].axis.values[1:2])
             draw()
         except Exception as error:  # a traceback in a callback would be shown nowhere
             message.value = f"It did not work: {error}"

@@ -39,10 +39,11 @@ from tl_helpers.datasets.street import load_street, load_street_scenes
 from tl_helpers.experiments.intervals import confidence_interval, paired_difference
 from tl_helpers.experiments.label_shift import adjust_to_prior, estimate_prior
 from tl_helpers.experiments.similarity import cka, domain_distance
+from tl_helpers.experiments.stored import load_study
 from tl_helpers.experiments.verdict import transfer_verdict
 from tl_helpers.files import atomic_path
 from tl_helpers.grid.environment import environment
-from tl_helpers.grid.stored import load_study, study_provenance
+from tl_helpers.grid.stored import study_provenance
 from tl_helpers.grid.workers import WORKER_ENVIRONMENT, tidy
 from tl_helpers.models.backbones import load_backbone, load_imagenet_classifier, top_predictions
 from tl_helpers.models.feature_maps import stage_features
@@ -53,7 +54,7 @@ from tl_helpers.models.source_models import load_source_model
 from tl_helpers.routes.taxonomy import ROUTES
 from tl_helpers.studies.catalogue import ROUTE_STUDIES, STUDIES
 from tl_helpers.studies.route_results import route_gains, route_verdict, run_route
-from tl_helpers.studies.tuning import measured_run, tuning_run
+from tl_helpers.studies.tuning import measured_run, measured_settings, tuning_run
 from tl_helpers.training.adaptation import coral, coral_loss, fit_coral, fit_dann, reversal_schedule, standardise
 from tl_helpers.training.evaluation import accuracy, mean_recall
 from tl_helpers.training.fit import fit_transfer
@@ -162,16 +163,26 @@ CELLS = {
     "route_multi_task": [("class", 50, 1), ("box", 50, 1), ("joint_mask_0.1", 50, 1)],
     "route_parallel_training": [("separate", 5, 1), ("parallel", 5, 1)],
 }
-# The same on the validation split, with the rate at the end of the arm's name, as tuning has it; arms among them that
-# a notebook runs and no stored study has.
+# The same on the validation split, at a rate, as tuning has it: (arm or settings that no stored study has, rate, value,
+# seed), with the name of the slice.
 TUNING_CELLS = {
-    "street_labels": [("linear_probing @ 0.003", 5, 100)],
-    "freezing_sweep": [("RnD @ 0.01", 5, 100)],
-    "adapt_sketches": [("dann_blind @ 0.001", 100, 100), ("deep_coral @ 0.001", 100, 100)],
-    "adapt_photos": [("dann @ 0.003", "emoji → photographs, fruit or vegetable", 100)],
-    "emoji_text": [("joint_network @ 0.003", 3, 100)],
-    "route_modality_transfer": [("linear_probing @ 0.01", 25, 100)],
-    "route_weight_sharing": [("shared @ 0.003", 3, 100)],
+    "street_labels": {"linear_probing @ 0.003/5/seed 100": ("linear_probing", 0.003, 5, 100)},
+    "freezing_sweep": {"RnD @ 0.01/5/seed 100": ("RnD", 0.01, 5, 100)},
+    "adapt_sketches": {
+        "dann_blind @ 0.001/100/seed 100": ({"method": "dann", "blind": True}, 0.001, 100, 100),
+        "deep_coral @ 0.001/100/seed 100": ({"method": "deep_coral"}, 0.001, 100, 100),
+    },
+    "adapt_photos": {
+        "dann @ 0.003/emoji → photographs, fruit or vegetable/seed 100": (
+            "dann",
+            0.003,
+            "emoji → photographs, fruit or vegetable",
+            100,
+        )
+    },
+    "emoji_text": {"joint_network @ 0.003/3/seed 100": ("joint_network", 0.003, 3, 100)},
+    "route_modality_transfer": {"linear_probing @ 0.01/25/seed 100": ("linear_probing", 0.01, 25, 100)},
+    "route_weight_sharing": {"shared @ 0.003/3/seed 100": ("shared", 0.003, 3, 100)},
 }
 # Study → treatment, baseline and controls of a verdict on its stored table. (With one arm there is none.)
 STORED_COMPARISONS = {
@@ -203,11 +214,22 @@ STORED_COMPARISONS = {
 BOOTSTRAPPED = ("street_labels", "photos_from_emoji")
 
 
-def run_cell(name, cell, run):
-    """Run once and return the row without its seconds."""
-    arm, budget, seed = cell
-    row = run(arm=arm, budget=budget, seed=seed, experiment=(STUDIES | ROUTE_STUDIES)[name].function)
+def without_seconds(row):
+    """Return a row without its seconds."""
     return {key: value for key, value in row.items() if not key.endswith("seconds")}
+
+
+def run_cell(study, rates, arm, value, seed):
+    """Run once on the test split, as a stored study does."""
+    return without_seconds(measured_run(arm=arm, budget=value, seed=seed, **measured_settings(study, rates)))
+
+
+def run_candidate(study, arm, rate, value, seed):
+    """Run once on the validation split at a rate, as tuning does."""
+    settings = study.arms[arm].settings if isinstance(arm, str) else arm
+    candidates = {"candidate": settings | {"rate": rate}}
+    run = tuning_run(arm="candidate", budget=value, seed=seed, experiment=study.function, candidates=candidates)
+    return without_seconds(run)
 
 
 def stored_settings(name):
@@ -224,11 +246,11 @@ def study_slices():
         raise ValueError(f"CELLS and STORED_COMPARISONS must name every study, no other: see {sorted(missing)}.")
     slices = {}
     for name, cells in CELLS.items():
-        run = partial(measured_run, rates=stored_settings(name)["rates"])
+        study, rates = (STUDIES | ROUTE_STUDIES)[name], stored_settings(name)["rates"]
         for cell in cells:
-            slices["study/{}/{}/{}/seed {}".format(name, *cell)] = partial(run_cell, name, cell, run)
-        for cell in TUNING_CELLS.get(name, []):
-            slices["study/{}/validation/{}/{}/seed {}".format(name, *cell)] = partial(run_cell, name, cell, tuning_run)
+            slices["study/{}/{}/{}/seed {}".format(name, *cell)] = partial(run_cell, study, rates, *cell)
+        for words, cell in TUNING_CELLS.get(name, {}).items():
+            slices[f"study/{name}/validation/{words}"] = partial(run_candidate, study, *cell)
     return slices
 
 
@@ -548,7 +570,7 @@ def several_tasks():
 
 def stored_statistics(name):
     """Intervals, differences and a verdict of a stored table."""
-    runs, settings = load_study(name), stored_settings(name)
+    runs, settings = load_study(name).runs, stored_settings(name)
     record = {"interval": table_of(confidence_interval(runs), "arm", "budget")}
     if STORED_COMPARISONS[name] is None:
         return record
@@ -566,9 +588,9 @@ def stored_statistics(name):
 
 
 def route_statistics():
-    runs = load_study("routes")
-    verdicts = {route.name: verdict_of(route_verdict(route, runs)) for route in ROUTES}
-    return verdicts | {"gains": table_of(route_gains(runs), "route", "budget")}
+    stored = load_study("routes")
+    verdicts = {route.name: verdict_of(route_verdict(route, stored)) for route in ROUTES}
+    return verdicts | {"gains": table_of(route_gains(stored), "route", "budget")}
 
 
 def route_in_a_worker():

@@ -10,9 +10,10 @@ from tl_helpers.datasets.emoji import load_emoji
 from tl_helpers.datasets.photos import load_photos
 from tl_helpers.datasets.street import load_street
 from tl_helpers.experiments.intervals import paired_difference
-from tl_helpers.grid.stored import load_study
+from tl_helpers.experiments.stored import load_study
 from tl_helpers.models.features import probe
 from tl_helpers.studies import adaptation as studies, frozen_features
+from tl_helpers.studies.catalogue import STUDIES
 from tl_helpers.training.adaptation import coral, standardise
 
 WITHOUT_TRAINING = ("source_only", "per_domain", "coral")
@@ -128,22 +129,20 @@ def shuffled(y):
 @pytest.mark.parametrize("arm", [*WITHOUT_TRAINING, "dann", "deep_coral", "target_only", "target_trained"])
 def test_labels_of_drawings_reach_only_the_arms_that_are_given_them(small_street, arm):
     rate = None if arm in (*WITHOUT_TRAINING, "target_only") else 3e-3
-    before = studies.adapt_sketches(arm, 100, 0, rate=rate)
+    before = studies.adapt_sketches(100, 0, rate=rate, method=arm)
     small_street[1]["sketch", "target"] = shuffled
-    after = studies.adapt_sketches(arm, 100, 0, rate=rate)
+    after = studies.adapt_sketches(100, 0, rate=rate, method=arm)
     assert 0 <= before["score"] <= 100
     assert (before["score"] == after["score"]) == (not arm.startswith("target"))
 
 
-@pytest.mark.parametrize(
-    ("arm", "validation"), [("dann", ("sketch", "validation")), ("dann_blind", ("photo", "validation"))]
-)
-def test_what_chooses_the_rate_and_what_tests_it(small_street, arm, validation):
+@pytest.mark.parametrize(("blind", "validation"), [(False, ("sketch", "validation")), (True, ("photo", "validation"))])
+def test_what_chooses_the_rate_and_what_tests_it(small_street, blind, validation):
     asked, _ = small_street
-    studies.adapt_sketches(arm, 100, 0, rate=1e-3, split="validation")
+    studies.adapt_sketches(100, 0, rate=1e-3, split="validation", method="dann", blind=blind)
     assert set(asked) == {("sketch", "target"), validation}
     asked.clear()
-    row = studies.adapt_sketches(arm, 100, 0, rate=1e-3)
+    row = studies.adapt_sketches(100, 0, rate=1e-3, method="dann", blind=blind)
     assert set(asked) == {("sketch", "target"), ("sketch", "test")}
     assert row["updates"] == 3 and row["learning_rate"] == 1e-3
 
@@ -169,10 +168,10 @@ def made_up_features(monkeypatch):
 
 
 @pytest.mark.parametrize("pair", studies.PHOTO_PAIRS)
-@pytest.mark.parametrize("arm", [*WITHOUT_TRAINING, "target_5", "dann"])
-def test_labels_of_photographs_reach_only_the_arms_that_are_given_them(made_up_features, monkeypatch, pair, arm):
-    rate = 1e-2 if arm == "dann" else None
-    before = studies.adapt_photos(arm, pair, 0, rate=rate)["score"]
+@pytest.mark.parametrize("method", [*WITHOUT_TRAINING, "target_only", "dann"])
+def test_labels_of_photographs_reach_only_the_arms_that_are_given_them(made_up_features, monkeypatch, pair, method):
+    settings = {"rate": 1e-2 if method == "dann" else None, "method": method, "labels": 5}
+    before = studies.adapt_photos(pair, 0, **settings)["score"]
     features, target = studies.family_features, studies.PHOTO_PAIRS[pair].target
 
     def without_labels(collection, families, split, fold):
@@ -180,7 +179,7 @@ def test_labels_of_photographs_reach_only_the_arms_that_are_given_them(made_up_f
         return x, shuffled(y) if (collection, split) == (target, "train") else y
 
     monkeypatch.setattr(studies, "family_features", without_labels)
-    assert (studies.adapt_photos(arm, pair, 0, rate=rate)["score"] == before) == (arm != "target_5")
+    assert (studies.adapt_photos(pair, 0, **settings)["score"] == before) == (method != "target_only")
 
 
 @pytest.mark.parametrize("pair", studies.PHOTO_PAIRS.values(), ids=studies.PHOTO_PAIRS)
@@ -205,10 +204,10 @@ def test_rates_are_chosen_on_the_source_and_tested_on_all_that_was_held_out(made
 
     monkeypatch.setattr(studies, "family_features", note)
     pair = "cut-outs → full photographs"
-    studies.adapt_photos("dann", pair, 3, rate=1e-3, split="validation")
+    studies.adapt_photos(pair, 3, rate=1e-3, split="validation", method="dann")
     assert sorted(asked) == [("gcompris", "train"), ("tuxpaint", "train"), ("tuxpaint", "validation")]
     asked.clear()
-    row = studies.adapt_photos("dann", pair, 3, rate=1e-3)
+    row = studies.adapt_photos(pair, 3, rate=1e-3, method="dann")
     assert sorted(asked) == [("gcompris", part) for part in ("test", "train", "validation")] + [("tuxpaint", "train")]
     assert row["updates"] == 3 and 0 <= row["score"] <= 100
 
@@ -217,18 +216,18 @@ def test_rates_are_chosen_on_the_source_and_tested_on_all_that_was_held_out(made
 
 
 def test_both_signs_are_stored():
-    change = paired_difference(load_study("adapt_photos"), "per_domain", "source_only").set_index("budget")
+    change = paired_difference(load_study("adapt_photos").runs, "per_domain", "source_only").set_index("budget")
     assert (change["low"] > 0).any() and (change["high"] < 0).any()
 
 
 @pytest.mark.parametrize("arm", ["source_only", "per_domain_uneven"])
 def test_a_stored_run_on_drawings_comes_out_again(arm):
-    stored = load_study("adapt_sketches").set_index(["arm", "budget", "seed"])["score"]
-    assert studies.adapt_sketches(arm, 100, 3)["score"] == pytest.approx(stored[arm, 100, 3], abs=0.5)
+    stored = load_study("adapt_sketches").runs.set_index(["arm", "budget", "seed"])["score"]
+    assert STUDIES["adapt_sketches"].run(arm, 100, 3)["score"] == pytest.approx(stored[arm, 100, 3], abs=0.5)
 
 
 def test_a_stored_run_on_photographs_comes_out_again():
     pair = "cut-outs → full photographs"
-    stored = load_study("adapt_photos").set_index(["arm", "budget", "seed"])["score"]
+    stored = load_study("adapt_photos").runs.set_index(["arm", "budget", "seed"])["score"]
     for arm in WITHOUT_TRAINING:
-        assert studies.adapt_photos(arm, pair, 2)["score"] == pytest.approx(stored[arm, pair, 2], abs=2)
+        assert STUDIES["adapt_photos"].run(arm, pair, 2)["score"] == pytest.approx(stored[arm, pair, 2], abs=2)

@@ -1,12 +1,15 @@
 """Studies of reused features: splits share nothing, baselines are what they say, and planted features are found."""
 
+import functools
+
 import numpy as np
 import pytest
 
 from tl_helpers.datasets.emoji import EMOJI_STYLES
 from tl_helpers.datasets.photos import load_photos
-from tl_helpers.grid.stored import load_study
+from tl_helpers.experiments.stored import load_study
 from tl_helpers.studies import features as studies, frozen_features
+from tl_helpers.studies.catalogue import STUDIES
 
 
 def one_hot(y):
@@ -86,33 +89,37 @@ def test_retrieval_finds_what_is_the_same_but_for_each_features_scale_and_shift(
 def test_planted_labels_are_read_perfectly_and_noise_at_chance(plant):
     labels = {name: one_hot(studies.pictures_of(name).y) for name in ("noto", "photos")}
     plant(labels.get)
-    assert studies.layer_probes("imagenet block3", "group of an emoji", 0) == {"score": 100.0, "chance": 12.5}
-    assert studies.layer_probes("pixels", "family in a photograph", 1)["score"] == 100.0
+    assert studies.layer_probes("group of an emoji", 0, weights="imagenet", stage="block3") == {
+        "score": 100.0,
+        "chance": 12.5,
+    }
+    assert studies.layer_probes("family in a photograph", 1, weights="pixels")["score"] == 100.0
     plant(noise)
-    scores = [studies.layer_probes("random stem", "group of an emoji", seed)["score"] for seed in range(10)]
+    probe_of_nothing = functools.partial(studies.layer_probes, "group of an emoji", weights="random", stage="stem")
+    scores = [probe_of_nothing(seed)["score"] for seed in range(10)]
     assert np.mean(scores) == pytest.approx(12.5, abs=4)
 
 
 def test_planted_attributes_are_read_and_noise_ranks_at_random(plant):
     plant({"noto": studies.attribute_table().astype(float)}.get)
-    result = studies.feature_tasks("imagenet", "attributes of emoji", 0)
+    result = studies.feature_tasks("attributes of emoji", 0, weights="imagenet")
     assert result["score"] > 99 and result["chance"] == 50
     plant(noise)
-    scores = [studies.feature_tasks("pixels", "attributes of emoji", seed)["score"] for seed in range(10)]
+    scores = [studies.feature_tasks("attributes of emoji", seed, weights="pixels")["score"] for seed in range(10)]
     assert np.mean(scores) == pytest.approx(50, abs=6)
 
 
 def test_retrieval_tasks_find_planted_pairs_and_families_and_else_do_as_chance_says(plant):
     plant(lambda name: noise("noto"))
-    result = studies.feature_tasks("imagenet", "retrieval: Twemoji to Noto", 0)
+    result = studies.feature_tasks("retrieval: Twemoji to Noto", 0, weights="imagenet")
     assert result["score"] == 100 and result["chance"] == pytest.approx(0.2)
     plant(noise)
-    assert studies.feature_tasks("imagenet", "retrieval: line art to Noto", 0)["score"] < 3
-    results = [studies.feature_tasks("imagenet", "retrieval: emoji to photograph", seed) for seed in range(10)]
+    assert studies.feature_tasks("retrieval: line art to Noto", 0, weights="imagenet")["score"] < 3
+    results = [studies.feature_tasks("retrieval: emoji to photograph", seed, weights="imagenet") for seed in range(10)]
     assert np.mean([each["score"] - each["chance"] for each in results]) == pytest.approx(0, abs=2)
     families = {"noto": one_hot(studies.family_of_emoji()), "photos": one_hot(studies.pictures_of("photos").y)}
     plant(families.get)
-    assert studies.feature_tasks("imagenet", "retrieval: emoji to photograph", 0)["score"] > 85
+    assert studies.feature_tasks("retrieval: emoji to photograph", 0, weights="imagenet")["score"] > 85
 
 
 def test_attributes_are_read_from_keywords():
@@ -166,7 +173,7 @@ def test_the_random_backbone_is_a_fair_one():
     ],
 )
 def test_stored_runs_come_out_again(study, arm, budget):
-    stored = load_study(study).set_index(["arm", "budget", "seed"]).loc[(arm, budget, 3)]
-    again = getattr(studies, study)(arm, budget, 3)
+    stored = load_study(study).runs.set_index(["arm", "budget", "seed"]).loc[(arm, budget, 3)]
+    again = STUDIES[study].run(arm, budget, 3)
     for name in again:
         assert again[name] == pytest.approx(stored[name], abs=0.5)

@@ -171,7 +171,7 @@ def test_the_home_folder_is_meant_by_its_sign(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "here")
     frame = pandas.DataFrame({"arm": ["a"], "seed": [1]})
     assert provenance.save_study(frame, "~/study.csv", command="make") == tmp_path / "study.csv"
-    assert len(provenance.load_study(Path("~/study.csv"))) == 1
+    assert len(provenance.load_table(Path("~/study.csv"))) == 1
     checkpoint.write_checkpoint("~/run.npz", "key", checkpoint.Checkpoint([], 0.0, 0.0, []))
     assert checkpoint.read_checkpoint("~/run.npz", "key").values == []
     inputs = keras.Input((2,))

@@ -31,18 +31,18 @@ def fits(monkeypatch):
 
 
 def test_a_weight_of_0_leaves_the_other_tasks_out():
-    alone = studies.task_importance("box", 0.0, 0, rate=1e-3)
+    alone = studies.task_importance(0.0, 0, rate=1e-3, task="box")
     assert set(alone) == {"score", "learning_rate", "updates", "box"} and alone["score"] == alone["box"]
-    together = studies.task_importance("class", 0.3, 0, rate=1e-3)
+    together = studies.task_importance(0.3, 0, rate=1e-3, task="class")
     assert {"class", "box", "mask"} < set(together) and together["score"] == together["class"]
     assert together["updates"] == alone["updates"] == 3
 
 
-@pytest.mark.parametrize(("arm", "weight"), [("class", 0.0), ("mask", 3.0)])
-def test_the_loss_weighs_what_is_meant_by_one_and_the_others_by_the_budget(fits, arm, weight):
-    studies.task_importance(arm, weight, 0, rate=1e-3)
+@pytest.mark.parametrize(("meant", "weight"), [("class", 0.0), ("mask", 3.0)])
+def test_the_loss_weighs_what_is_meant_by_one_and_the_others_by_the_weight(fits, meant, weight):
+    studies.task_importance(weight, 0, rate=1e-3, task=meant)
     ((_, x, _, settings),) = fits
-    expected = {task: 1.0 if task == arm else weight for task in studies.TASKS}
+    expected = {task: 1.0 if task == meant else weight for task in studies.TASKS}
     assert settings["loss"].weights == {task: value for task, value in expected.items() if value}
     assert len(x) == studies.IMPORTANCE_SCENES and settings["strategy"] == "scratch"
 
@@ -59,7 +59,7 @@ def test_every_weighting_starts_from_the_same_network_and_learns_the_same_scenes
 
     monkeypatch.setattr(street_runs, "fit_transfer", note("fit_transfer"))
     monkeypatch.setattr(street_runs, "fit_pcgrad", note("fit_pcgrad"))
-    rows = [studies.task_weighting(arm, 20, 0, rate=1e-3) for arm in ("uncertainty", "pcgrad", "static")]
+    rows = [studies.task_weighting(20, 0, rate=1e-3, weighting=arm) for arm in ("uncertainty", "pcgrad", "static")]
     for one, other in zip(seen["fit_transfer"], seen["fit_pcgrad"], strict=True):
         np.testing.assert_array_equal(one, other)
     for row in rows:
@@ -68,14 +68,14 @@ def test_every_weighting_starts_from_the_same_network_and_learns_the_same_scenes
 
 def test_all_three_weightings_train():
     for arm in ("static", "uncertainty", "pcgrad"):
-        row = studies.task_weighting(arm, 20, 0, rate=1e-3)
+        row = studies.task_weighting(20, 0, rate=1e-3, weighting=arm)
         assert 0 <= row["score"] <= 100 and row["updates"] == 3
 
 
 def test_nothing_is_forgotten_before_and_all_that_is_lost_afterwards():
-    before = studies.forgetting_garments("before", 5, 0)
+    before = studies.forgetting_garments(5, 0)
     assert before["forgotten"] == 0 and before["updates"] == 0
-    after = studies.forgetting_garments("fine_tuning 0.03", 5, 0)
+    after = studies.forgetting_garments(5, 0, way="fine_tuning", learning_rate=0.03)
     assert after["forgotten"] == pytest.approx(before["source"] - after["source"]) and after["forgotten"] > 5
     assert after["learning_rate"] == 0.03
 
@@ -100,7 +100,8 @@ def test_replay_is_half_line_drawings_half_photographs(fits):
     )
 
 
-def test_every_arm_of_forgetting_is_a_way_and_a_rate():
-    ways = [arm.split() for arm in studies.FORGETTING_ARMS if arm != "before"]
+def test_replay_and_fine_tuning_are_tried_at_the_same_rates():
+    (study,) = (study for study in studies.STUDIES if study.name == "forgetting_garments")
+    ways = [(arm.settings["way"], arm.settings["learning_rate"]) for arm in study.arms.values() if arm.settings]
     assert {way for way, _ in ways} == {"linear_probing", "fine_tuning", "replay"}
     assert {rate for way, rate in ways if way == "replay"} == {rate for way, rate in ways if way == "fine_tuning"}

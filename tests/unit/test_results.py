@@ -10,10 +10,10 @@ import pytest
 
 from tests.unit.grids import Inline, parabola
 from tl_helpers import command_line
+from tl_helpers.experiments.stored import load_study
 from tl_helpers.grid.run import run_grid
-from tl_helpers.grid.stored import load_study
 from tl_helpers.studies import make, tuning
-from tl_helpers.studies.study import Study
+from tl_helpers.studies.study import Arm, Axis, Study
 from tl_helpers.studies.tuning import measure, tune
 
 
@@ -38,7 +38,12 @@ def test_without_data_the_command_says_so_in_a_sentence(tmp_path):
 
 @pytest.fixture
 def study(monkeypatch, tmp_path):
-    study = Study(parabola, ("fast", "slow"), (1, 2, 3), (0, 1), tuned=("fast", "slow"), rates=(1e-3, 3e-3, 1e-2))
+    arms = {
+        "fast": Arm("a fast one", "baseline", {"best": -1}, tuned=True),
+        "slow": Arm("a slow one", "transfer", {"best": -3}, tuned=True),
+    }
+    axis = Axis("labels", "labels per class", (1, 2, 3))
+    study = Study("parabola", parabola, arms, axis, (0, 1), rates=(1e-3, 3e-3, 1e-2))
     for module in (command_line, make):
         monkeypatch.setattr(module, "STUDIES", {"parabola": study})
         monkeypatch.setattr(module, "data_folder", lambda: tmp_path)
@@ -49,7 +54,7 @@ def study(monkeypatch, tmp_path):
 
 def test_a_study_is_tuned_measured_and_stored_and_goes_on_where_it_was(study, tmp_path, capsys):
     command_line.main(["results", "parabola", "--jobs", "1"])
-    stored = load_study(tmp_path / "results/parabola.csv")
+    stored = load_study(tmp_path / "results/parabola.csv").runs
     assert len(stored) == 12 and set(stored[stored["arm"] == "slow"]["learning_rate"]) == {1e-3}
     spec = json.loads((tmp_path / "results/parabola.json").read_text())["spec"]
     # The fast one's best is the highest rate there is, the slow one's lies inside once 0.0003 was tried.
@@ -64,11 +69,16 @@ def test_a_study_is_tuned_measured_and_stored_and_goes_on_where_it_was(study, tm
         assert (tmp_path / "work" / name).read_bytes().count(b'"arm"') == content.count(b'"arm"')
 
 
-def diverging(arm, budget, seed, *, rate=None, split="test"):
+def diverging(budget, seed, *, rate=None, split="test"):
     """Be best at a rate of 0.003, but for the budget None at 0.001; diverge at 0.01, with one seed only."""
     best = 1e-3 if budget is None else 3e-3
     score = 100 if rate == 1e-2 else 50 + (rate == best)
     return {"score": float("nan" if rate == 1e-2 and seed == 101 else score), "learning_rate": rate}
+
+
+def diverging_study(budgets, rates):
+    arms = {"net": Arm("a network", "transfer", tuned=True)}
+    return Study("diverging", diverging, arms, Axis("labels", "labels per class", budgets), (0, 1), rates=rates)
 
 
 @pytest.fixture
@@ -78,7 +88,7 @@ def in_this_process(monkeypatch):
 
 @pytest.mark.parametrize("budgets", [(5, None), (None,), (5, 0.5)])
 def test_every_budget_gets_its_rate_whatever_the_table_makes_of_it(budgets, in_this_process):
-    study = Study(diverging, ("net",), budgets, (0, 1), tuned=("net",), rates=(3e-4, 1e-3, 3e-3, 1e-2))
+    study = diverging_study(budgets, rates=(3e-4, 1e-3, 3e-3, 1e-2))
     rates, _, at_edge = tune(study, path=None, n_jobs=1)
     assert rates == {f"net/{budget}": 1e-3 if budget is None else 3e-3 for budget in budgets} and at_edge == []
     runs = measure(study, rates, path=None, n_jobs=1)
@@ -86,7 +96,7 @@ def test_every_budget_gets_its_rate_whatever_the_table_makes_of_it(budgets, in_t
 
 
 def test_a_study_that_diverges_everywhere_or_has_no_rate_is_refused(in_this_process):
-    study = Study(diverging, ("net",), (5, None), (0, 1), tuned=("net",), rates=(1e-2,))
+    study = diverging_study((5, None), rates=(1e-2,))
     with pytest.raises(FloatingPointError, match="net at budget 5; net at budget None"):
         tune(study, path=None, n_jobs=1)
     with pytest.raises(ValueError, match="no learning rate for net/None: tune"):

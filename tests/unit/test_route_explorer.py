@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from tl_helpers import widgets
-from tl_helpers.grid.stored import load_study
+from tl_helpers.experiments.stored import load_study
 from tl_helpers.routes.taxonomy import ROUTES, route_of
 from tl_helpers.studies.route_results import route_gains
 
@@ -36,7 +36,7 @@ def test_the_figure_shows_the_stored_gain_and_lights_one_cell(route):
     gains = route_gains(load_study("routes"))
     gains = gains[gains["route"] == route.name]
     axes = {axis.get_xlabel(): axis for axis in figure.axes}
-    axis = axes[load_study("routes").set_index("route")["budget_unit"][route.name].iloc[0]]
+    axis = axes[load_study("routes").runs.set_index("route")["budget_unit"][route.name].iloc[0]]
     drawn = axis.containers[0][0].get_ydata()
     assert list(drawn) == pytest.approx(gains["difference"].tolist())
     matrix = figure.axes[0]
@@ -51,7 +51,7 @@ def test_the_button_runs_a_slice_and_shows_it(explorer, monkeypatch):
 
     def run_route(route, budgets):
         asked.append((route.name, tuple(budgets)))
-        rows = load_study("routes")
+        rows = load_study("routes").runs
         return rows[(rows["route"] == route.name) & (rows["budget"] == budgets[0]) & (rows["seed"] == 0)]
 
     monkeypatch.setattr(widgets, "run_route", run_route)

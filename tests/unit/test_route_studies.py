@@ -7,38 +7,37 @@ from tl_helpers.datasets import collections
 from tl_helpers.datasets.street import load_street
 from tl_helpers.routes.taxonomy import ROUTES
 from tl_helpers.studies import routes as route_studies
-from tl_helpers.studies.catalogue import ROUTE_STUDIES
-
-
-@pytest.fixture(autouse=True)
-def few_updates(monkeypatch):
-    monkeypatch.setattr(route_studies, "UPDATES", 3)
+from tl_helpers.studies.catalogue import ROUTE_STUDIES, STUDIES
+from tl_helpers.studies.study import Arm, Axis, Study
 
 
 def test_every_route_has_its_study_and_its_comparison():
-    assert [route.study for route in ROUTES] == list(route_studies.COMPARISONS)
-    for name, (treatment, baseline, controls, _) in route_studies.COMPARISONS.items():
-        study = ROUTE_STUDIES[name]
-        assert {treatment, baseline, *controls} <= set(study.tuned) and len(study.budgets) == 5
-        assert len(study.seeds) >= 5 and study.budgets_of(treatment) == study.budgets_of(baseline) == study.budgets
-        assert f"{baseline}_longer" in controls and set(controls) <= set(study.checks)
-        roles = [route_studies.role_of(arm) for arm in (treatment, baseline, *controls)]
+    assert [route.study for route in ROUTES] == list(ROUTE_STUDIES)
+    for study in ROUTE_STUDIES.values():
+        (treatment, baseline), controls = study.compared, study.controls_of(study.compared[1])
+        assert {treatment, baseline, *controls} <= set(study.tuned) and len(study.axis.values) == 5
+        assert len(study.seeds) >= 5
+        assert study.values_of(treatment) == study.values_of(baseline) == study.axis.values
+        assert all(study.arms[control].sparse for control in controls)
+        advantages = [study.arms[control].settings for control in controls]
+        assert advantages[0]["updates"] == 4 * route_studies.UPDATES
+        roles = [study.arms[arm].role for arm in (treatment, baseline, *controls)]
         assert roles == ["transfer", *["baseline"] * (1 + len(controls))]
 
 
-@pytest.mark.parametrize("name", route_studies.COMPARISONS)
+@pytest.mark.parametrize("name", ROUTE_STUDIES)
 def test_treatment_and_baseline_run_with_the_same_updates(name):
     study = ROUTE_STUDIES[name]
-    treatment, baseline, *_ = route_studies.COMPARISONS[name]
-    rows = [study.function(arm, study.budgets[0], 0, rate=1e-3, split="test") for arm in (treatment, baseline)]
-    for row in rows:
+    for arm in study.compared:
+        settings = study.arms[arm].settings
+        assert "updates" not in settings and "head" not in settings
+        row = study.function(study.axis.values[0], 0, rate=1e-3, updates=3, **settings)
         assert 0 <= row["score"] <= 100 and row["updates"] == 3 and row["learning_rate"] == 1e-3
-    assert route_studies._updates(f"{baseline}_longer") == 12
 
 
 def test_a_source_of_shuffled_labels_is_a_control():
-    assert route_studies.role_of("fine_tuning_random_source") == "control"
-    assert route_studies.role_of("own_stems") == route_studies.role_of("merged_70") == "transfer"
+    arm = ROUTE_STUDIES["route_task_fine_tuning"].arms["fine_tuning_random_source"]
+    assert arm.role == "control" and arm.settings["random_source"]
 
 
 def test_scraped_thumbnails_have_lost_their_detail():
@@ -63,7 +62,32 @@ def test_the_two_collections_of_digits_are_apart_and_complete():
             assert x.shape[1:] == (28, 28, 1) and x.dtype == "uint8" and set(y) == set(range(10))
 
 
-def test_every_compared_arm_has_a_name_of_its_own():
-    for treatment, baseline, controls, _ in route_studies.COMPARISONS.values():
-        names = [route_studies.ARM_NAMES[arm] for arm in (treatment, baseline, *controls)]
-        assert len(set(names)) == len(names)
+@pytest.mark.parametrize("study", (STUDIES | ROUTE_STUDIES).values(), ids=lambda study: study.name)
+def test_every_arm_has_a_label_and_settings_of_its_own(study):
+    labels = [arm.label for arm in study.arms.values()]
+    assert len(set(labels)) == len(labels)
+    settings = [arm.settings for arm in study.arms.values()]
+    assert all(one not in settings[number + 1 :] for number, one in enumerate(settings))
+
+
+def test_what_an_arm_or_a_study_cannot_be_is_refused():
+    with pytest.raises(ValueError, match="role must be one of transfer, baseline, control, fails, not 'winner'"):
+        Arm("fine-tuning", "winner")
+    axis, arms = Axis("labels", "labels per class", (5, 10)), {"scratch": Arm("from scratch", "baseline")}
+    with pytest.raises(ValueError, match="'made_up' has no arm fine_tuning; it has scratch"):
+        Study("made_up", print, arms, axis, (0, 1), compared=("fine_tuning", "scratch"))
+    with pytest.raises(ValueError, match="has no arm magic"):
+        Study("made_up", print, {"a": Arm("a", "baseline", check_of="magic")}, axis, (0, 1))
+    with pytest.raises(ValueError, match="both choose rates and measure: 1"):
+        Study("made_up", print, arms, axis, (0, 1), tuning_seeds=(1, 2))
+
+
+def test_a_sparse_arm_runs_at_every_second_value_and_gets_its_settings():
+    def function(labels, seed, *, rate, split, gain=0):
+        return {"score": labels + gain, "seed": seed, "rate": rate, "split": split}
+
+    arms = {"a": Arm("a", "baseline"), "b": Arm("b", "transfer", {"gain": 3}, sparse=True, check_of="a")}
+    study = Study("made_up", function, arms, Axis("labels", "labels per class", (1, 2, 3)), (0,))
+    assert study.values_of("a") == (1, 2, 3) and study.values_of("b") == (1, 3)
+    assert study.controls_of("a") == ("b",) and study.controls_of("b") == () and study.tuned == ()
+    assert study.run("b", 2, 0, rate=0.1) == {"score": 5, "seed": 0, "rate": 0.1, "split": "test"}

@@ -14,7 +14,7 @@ from tl_helpers.files import DataError
 from tl_helpers.grid import stored as provenance
 from tl_helpers.grid.environment import cpu_model, environment
 from tl_helpers.grid.run import run_grid
-from tl_helpers.grid.stored import load_study, save_study, study_provenance
+from tl_helpers.grid.stored import load_table, save_study, study_provenance
 
 text = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"))
 columns = {"arm": text, "budget": st.integers(-(2**63), 2**63 - 1), "score": st.floats(), "tuned": st.booleans()}
@@ -34,7 +34,7 @@ def frame():
 def test_whatever_can_be_stored_comes_back_exactly(tmp_path, records):
     frame = pd.DataFrame(records)
     path = save_study(frame, tmp_path / "study.csv", command="make")
-    pd.testing.assert_frame_equal(load_study(path), frame, check_exact=True)
+    pd.testing.assert_frame_equal(load_table(path), frame, check_exact=True)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_whatever_can_be_stored_comes_back_exactly(tmp_path, records):
 )
 def test_texts_stay_texts(tmp_path, names):
     frame = pd.DataFrame({"arm": names})
-    assert load_study(save_study(frame, tmp_path / "s.csv", command="make"))["arm"].tolist() == names
+    assert load_table(save_study(frame, tmp_path / "s.csv", command="make"))["arm"].tolist() == names
 
 
 def test_git_sees_one_line_per_run(tmp_path, frame):
@@ -72,7 +72,7 @@ def test_the_provenance_says_all_that_was_asked_for(tmp_path):
     assert record["versions"]["python"] == platform.python_version() and "numpy" in record["versions"]
     assert record["cpu"] == cpu_model() != "" and record["cores"] >= 1
     assert record["seconds"] >= 0 and record["cpu_seconds"] >= 0
-    assert load_study(path).attrs == {}  # pandas copies them in every operation
+    assert load_table(path).attrs == {}  # pandas copies them in every operation
 
 
 def test_earlier_sittings_are_told(tmp_path, frame):
@@ -110,7 +110,7 @@ def test_a_changed_table_is_noticed(tmp_path, frame):
     path = save_study(frame, tmp_path / "study.csv", command="python make.py")
     path.write_bytes(path.read_bytes().replace(b"1.1", b"1.2", 1))
     with pytest.raises(DataError, match=r"not the one that its provenance describes.*python make\.py"):
-        load_study(path)
+        load_table(path)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"name": "study"'])
@@ -118,12 +118,12 @@ def test_a_damaged_provenance_is_noticed(tmp_path, frame, content):
     path = save_study(frame, tmp_path / "study.csv", command="make")
     path.with_suffix(".json").write_text(content)
     with pytest.raises(DataError, match=r"provenance of study .*study\.csv' is damaged"):
-        load_study(path)
+        load_table(path)
 
 
 def test_a_missing_study_is_named(tmp_path):
     with pytest.raises(DataError, match=r"nothing\.json cannot be read"):
-        load_study(tmp_path / "nothing.csv")
+        load_table(tmp_path / "nothing.csv")
 
 
 def test_a_failed_write_leaves_the_old_table(tmp_path, frame, monkeypatch):
@@ -132,7 +132,7 @@ def test_a_failed_write_leaves_the_old_table(tmp_path, frame, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         save_study(frame.assign(score=0.0), path, command="make")
     monkeypatch.undo()
-    pd.testing.assert_frame_equal(load_study(path), frame)
+    pd.testing.assert_frame_equal(load_table(path), frame)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["study.csv", "study.json"]
 
 
@@ -142,11 +142,11 @@ def test_shipped_studies_are_verified(tmp_path, frame, monkeypatch):
     entries = {name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in names}
     (tmp_path / "SHA256SUMS").write_text(files.checksum_list(entries))
     monkeypatch.setenv(files.ENVIRONMENT_VARIABLE, str(tmp_path))
-    pd.testing.assert_frame_equal(load_study("first"), frame)
+    pd.testing.assert_frame_equal(load_table("first"), frame)
     assert study_provenance("first")["name"] == "first"
     with pytest.raises(DataError, match="not listed"):
-        load_study("second")
+        load_table("second")
     changed = json.loads((tmp_path / names[1]).read_text()) | {"command": "other"}
     (tmp_path / names[1]).write_text(json.dumps(changed))
     with pytest.raises(DataError, match=r"results/first\.json is damaged"):
-        load_study("first")
+        load_table("first")

@@ -7,8 +7,9 @@ import pytest
 
 from tl_helpers.datasets.dataset import keep_classes, with_wrong_labels
 from tl_helpers.datasets.street import load_street
+from tl_helpers.experiments.stored import load_study
 from tl_helpers.files import read_verified
-from tl_helpers.grid.stored import load_study, study_provenance
+from tl_helpers.grid.stored import study_provenance
 from tl_helpers.studies import catalogue as studies
 from tl_helpers.studies.emoji import predict_photos
 from tl_helpers.studies.street import rare_shares, shrink_to_colour
@@ -20,28 +21,27 @@ def name(request):
 
 
 def test_every_combination_was_run_once_and_the_scores_make_sense(name):
-    study, runs = studies.STUDIES[name], load_study(name)
+    study, runs = studies.STUDIES[name], load_study(name).runs
     found = list(zip(runs["arm"], runs["budget"], runs["seed"], strict=True))
-    assert sorted(found) == sorted((a, b, s) for a in study.arms for b in study.budgets_of(a) for s in study.seeds)
+    assert sorted(found) == sorted((a, b, s) for a in study.arms for b in study.values_of(a) for s in study.seeds)
     assert runs["score"].between(0, 100).all() and len(study.seeds) >= 5
 
 
 def test_every_tuned_arm_has_its_own_rate_from_the_offer(name):
-    study, spec, runs = studies.STUDIES[name], study_provenance(name)["spec"], load_study(name)
-    expected = {f"{arm}/{budget}" for arm in study.tuned for budget in study.budgets_of(arm)}
+    study, spec, runs = studies.STUDIES[name], study_provenance(name)["spec"], load_study(name).runs
+    expected = {f"{arm}/{budget}" for arm in study.tuned for budget in study.values_of(arm)}
     assert set(spec["rates"]) == expected and set(spec["rates"].values()) <= set(spec["rates_offered"])
-    assert not set(study.seeds) & set(study.tuning_seeds)
     assert set(spec["rates_offered"]) >= (set(study.rates) if study.tuned else set())
     for (arm, budget), rows in runs[runs["arm"].isin(study.tuned)].groupby(["arm", "budget"]):
         assert set(rows["learning_rate"]) == {spec["rates"][f"{arm}/{budget}"]}
 
 
 def test_all_arms_get_the_same_updates_save_those_named_longer(name):
-    study, runs = studies.STUDIES[name], load_study(name)
+    study, runs = studies.STUDIES[name], load_study(name).runs
     if not study.tuned:
         pytest.skip("no arm of this study is trained by gradient")
     trained = runs[runs["arm"].isin(study.tuned)]
-    longer = trained["arm"].str.endswith("_longer")
+    longer = trained["arm"].map({arm: study.arms[arm].check_of is not None for arm in study.tuned})
     for _, rows in trained[~longer].groupby("budget"):
         assert rows["updates"].nunique() == 1
         assert (
@@ -51,14 +51,14 @@ def test_all_arms_get_the_same_updates_save_those_named_longer(name):
 
 @pytest.mark.parametrize(("arm", "budget"), [("as_is", 10), ("known_prior", 10), ("estimated_prior", 50)])
 def test_stored_runs_come_out_again(arm, budget):
-    stored = load_study("street_rare").set_index(["arm", "budget", "seed"])["score"]
-    assert studies.street_rare(arm, budget, 3)["score"] == pytest.approx(stored[arm, budget, 3], abs=0.5)
+    stored = load_study("street_rare").runs.set_index(["arm", "budget", "seed"])["score"]
+    assert studies.STUDIES["street_rare"].run(arm, budget, 3)["score"] == pytest.approx(stored[arm, budget, 3], abs=0.5)
 
 
 def test_a_stored_fine_tuning_run_comes_out_again_within_the_spread_of_its_seeds():
-    runs = load_study("street_labels")
+    runs = load_study("street_labels").runs
     stored = runs[(runs["arm"] == "fine_tuning") & (runs["budget"] == 5)].set_index("seed")
-    again = studies.street_labels("fine_tuning", 5, 0, rate=stored["learning_rate"].iloc[0])
+    again = studies.STUDIES["street_labels"].run("fine_tuning", 5, 0, rate=stored["learning_rate"].iloc[0])
     assert again["score"] == pytest.approx(stored["score"][0], abs=3 * stored["score"].std())
 
 
@@ -95,13 +95,18 @@ def test_keeping_classes_numbers_them_anew():
         keep_classes(data, ("hat",))
 
 
-@pytest.mark.parametrize("arm", ["photos", "emoji", "emoji_per_domain", "pooled", "per_domain_weighted"])
+PHOTOS_FROM_EMOJI = studies.STUDIES["photos_from_emoji"].arms
+
+
+@pytest.mark.parametrize("arm", PHOTOS_FROM_EMOJI)
 def test_every_way_to_use_the_emoji_separates_what_is_separable(arm):
     random = np.random.default_rng(0)
     centres = np.array([[3.0, 0.0], [-3.0, 0.0]])
     labels = np.repeat([0, 1], 30)
     photos, emoji = (centres[labels] + 0.1 * random.normal(size=(60, 2)) for _ in range(2))
-    predicted = predict_photos(arm, (emoji, labels), (photos[::6], labels[::6]), photos, photos)
+    predicted = predict_photos(
+        (emoji, labels), (photos[::6], labels[::6]), photos, photos, **PHOTOS_FROM_EMOJI[arm].settings
+    )
     assert (predicted == labels).all()
 
 
@@ -111,8 +116,8 @@ def test_standardising_per_domain_undoes_a_shift_that_fools_the_plain_classifier
     emoji = np.stack([6.0 * labels - 3, np.zeros(60)], 1) + 0.3 * random.normal(size=(60, 2))
     photos = emoji + np.array([20.0, 0.0])
     arguments = ((emoji, labels), (photos[::6], labels[::6]), photos, photos)
-    assert (predict_photos("emoji", *arguments) == labels).mean() == 0.5
-    assert (predict_photos("emoji_per_domain", *arguments) == labels).all()
+    assert (predict_photos(*arguments, train_on=["emoji"]) == labels).mean() == 0.5
+    assert (predict_photos(*arguments, train_on=["emoji"], per_domain=True) == labels).all()
 
 
 def test_wrong_labels_are_as_many_as_asked_for_and_all_wrong():

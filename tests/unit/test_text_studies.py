@@ -5,7 +5,9 @@ import pytest
 
 from tl_helpers.datasets.emoji import load_emoji
 from tl_helpers.studies import text as text_studies
-from tl_helpers.studies.text import emoji_text, emoji_with_text, predict_by_network, predict_by_regression
+from tl_helpers.studies.text import STUDIES, emoji_with_text, predict_by_network, predict_by_regression
+
+(STUDY,) = STUDIES
 
 
 @pytest.fixture(autouse=True)
@@ -73,14 +75,14 @@ def test_joint_sees_both_and_late_fusion_averages_two(monkeypatch):
     first = 100 * (emoji_with_text(3, 0)[1]["y"] == 0).mean()
     for arm, inputs in expected.items():
         seen.clear()
-        row = emoji_text(arm, 3, 0, rate=1e-3)
+        row = STUDY.run(arm, 3, 0, rate=1e-3)
         trained = {"learning_rate": 1e-3, "updates": 60} if "network" in arm else {}
         assert seen == inputs and row == {"score": pytest.approx(first), "fold": 0} | trained
 
 
 @pytest.mark.parametrize("arm", ["image", "image_network"])
 def test_both_kinds_of_model_learn_what_the_pictures_tell_and_no_more(arm):
-    score = emoji_text(arm, 5, 0, rate=1e-2)["score"]
+    score = STUDY.run(arm, 5, 0, rate=1e-2)["score"]
     y = emoji_with_text(5, 0)[1]["y"]
     told = 100 * (y < 4).mean()
     assert told - 5 < score < told + 0.6 * (100 - told)

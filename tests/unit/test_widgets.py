@@ -8,7 +8,7 @@ import pytest
 
 from tl_helpers import widgets
 from tl_helpers.datasets.street import load_street
-from tl_helpers.grid.stored import load_study
+from tl_helpers.experiments.stored import load_study
 from tl_helpers.models.feature_maps import activation_maps, find_peaks, strongest_patches
 from tl_helpers.models.small_network import small_cnn_body
 from tl_helpers.studies.freezing import DEPTHS, FREEZING_TARGETS
@@ -22,7 +22,7 @@ def freezing():
 @pytest.mark.parametrize("target", FREEZING_TARGETS)
 def test_the_words_below_the_figure_are_the_stored_ones(target):
     figure, words = widgets.freeze_figure(target, depth="conv2", labels=20)
-    runs = load_study(FREEZING_TARGETS[target].__name__)
+    runs = load_study(FREEZING_TARGETS[target].name).runs
     rows = runs[(runs["arm"] == "conv2") & (runs["budget"] == 20)]
     assert f"accuracy is {rows['score'].mean():.1f} %" in words and f"n = {len(rows)}" in words
     assert f"{rows['trainable'].iloc[0]:,} parameters move" in words
@@ -56,7 +56,7 @@ def test_moving_a_control_changes_words_and_picture(freezing):
 @pytest.mark.parametrize("target", FREEZING_TARGETS)
 def test_every_setting_can_be_reached(freezing, target):
     freezing.target.value = target
-    stored = set(load_study(FREEZING_TARGETS[target].__name__)["budget"])
+    stored = set(load_study(FREEZING_TARGETS[target].name).runs["budget"])
     assert set(freezing.labels.options) == stored
     for labels in freezing.labels.options:
         freezing.labels.value = labels

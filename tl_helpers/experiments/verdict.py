@@ -73,11 +73,11 @@ class TransferVerdict:
 
 
 def transfer_verdict(
-    frame,
+    runs,
     treatment,
     baseline,
     *,
-    controls=(),
+    controls=None,
     learning_rates=None,
     chance=None,
     margin=None,
@@ -99,13 +99,14 @@ def transfer_verdict(
 
     Parameters
     ----------
-    frame : pandas.DataFrame
+    runs : pandas.DataFrame or tl_helpers.experiments.stored.StoredStudy
         One row per run. Runs whose score is NaN or infinite are left out of the numbers, and named. The columns
         ``learning_rate`` and ``updates`` are used where they are there; missing values in them mean that an arm has
-        none.
+        none. A stored study knows its controls, the rates that were offered and the score of guessing, which are taken
+        where they are not given; its arms are called by their labels.
     treatment, baseline
         Two values of ``arm``.
-    controls : str or sequence
+    controls : str or sequence, optional
         Arms that are the baseline with an advantage, such as several times the updates or another head. At each budget
         a gain must hold against all of those that were run there; where no gain shows, the treatment must not lose to
         them.
@@ -140,9 +141,16 @@ def transfer_verdict(
         See :func:`paired_difference`; also if `chance` is neither a number nor a column.
     """
     check_settings(method, confidence, margin)
-    alpha = 1 - confidence
+    alpha, frame = 1 - confidence, runs
+    if not isinstance(runs, pandas.DataFrame):
+        controls = runs.controls_of(baseline) if controls is None else controls
+        controls = [runs.label(arm) for arm in ([controls] if isinstance(controls, str) else controls)]
+        learning_rates = runs.rates_offered if learning_rates is None else learning_rates
+        chance = runs.chance if chance is None else chance
+        treatment, baseline = runs.label(treatment), runs.label(baseline)
+        frame = runs.runs.assign(arm=runs.runs["arm"].map(runs.label))
     pair = [pair] if isinstance(pair, str) else list(pair)
-    controls = [controls] if isinstance(controls, str) else list(controls)
+    controls = [controls] if isinstance(controls, str) else list(controls or ())
     check_frame(frame, ["arm", by, *pair], score)
     frame = pandas.DataFrame(frame)  # without its provenance in `attrs`, which pandas copies in every operation
     check_names([by], [*RESULTS, "verdict"])

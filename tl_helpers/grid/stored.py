@@ -104,8 +104,8 @@ def _shipped(name):
     return isinstance(name, str) and not name.endswith(".csv")
 
 
-def load_study(name):
-    """Load a stored study.
+def load_table(name):
+    """Load the table of a stored study.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def study_provenance(name):
     Parameters
     ----------
     name : str or path-like
-        See :func:`load_study`.
+        See :func:`load_table`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-from .adaptation import PHOTO_PAIRS as PHOTO_PAIRS, adapt_sketches as adapt_sketches
+from .adaptation import PHOTO_PAIRS as PHOTO_PAIRS
 from .catalogue import ROUTE_STUDIES as ROUTE_STUDIES, STUDIES as STUDIES
 from .features import (
     CHANCE as CHANCE,
@@ -9,7 +9,7 @@ from .features import (
     scene_from_family as scene_from_family,
     street_activations as street_activations,
 )
-from .freezing import DEPTHS as DEPTHS, FREEZING_TARGETS as FREEZING_TARGETS, freezing_sweep as freezing_sweep
+from .freezing import DEPTHS as DEPTHS, FREEZING_TARGETS as FREEZING_TARGETS
 from .frozen_features import (
     FAMILIES_TO_TRANSFER as FAMILIES_TO_TRANSFER,
     STAGES as STAGES,
@@ -20,8 +20,7 @@ from .frozen_features import (
 )
 from .multitask import learn_sketches as learn_sketches
 from .route_results import route_gains as route_gains, route_verdict as route_verdict, run_route as run_route
-from .routes import COMPARISONS as COMPARISONS
 from .street import rare_shares as rare_shares
 from .study import Study as Study
-from .text import emoji_text as emoji_text, emoji_with_text as emoji_with_text
+from .text import emoji_with_text as emoji_with_text
 from .tuning import measure as measure, tune as tune

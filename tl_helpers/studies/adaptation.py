@@ -1,10 +1,9 @@
 """What does adapting without target labels gain, and where does it cost? Line drawings, and photographs.
 
-Each study is a function of ``arm``, ``budget`` and ``seed`` for :mod:`tl_helpers.studies.tuning`. Between the two
-references, a classifier that knows the source alone and one that was given labels of the target, stand the methods of
-:mod:`tl_helpers.training.adaptation`, which see inputs of the target and no label. Whoever has no target labels cannot
-tune on them either: photographs' rates, and those of the arms named ``blind``, are chosen on held-out examples of the
-source.
+Between the two references, a classifier that knows the source alone and one that was given labels of the target, stand
+the methods of :mod:`tl_helpers.training.adaptation`, which see inputs of the target and no label. Whoever has no target
+labels cannot tune on them either: photographs' rates, and those of blind runs, are chosen on held-out examples of the
+source. The studies stand at the end.
 """
 
 from __future__ import annotations
@@ -19,33 +18,35 @@ from tl_helpers.datasets.dataset import draw_per_class, sample_budget
 from tl_helpers.datasets.photos import photo_families
 from tl_helpers.datasets.street import load_street, street
 from tl_helpers.experiments.averages import macro_average
+from tl_helpers.experiments.design import Arm, Axis
 from tl_helpers.models.features import extract_features, probe
 from tl_helpers.models.small_network import body_of
 from tl_helpers.models.source_models import load_source_model
 from tl_helpers.studies.frozen_features import FAMILIES_TO_TRANSFER, family_features
 from tl_helpers.studies.street_runs import run_classifier
+from tl_helpers.studies.study import FEWER_RATES, RATES, Study
 from tl_helpers.training.adaptation import coral, fit_coral, fit_dann, standardise
 from tl_helpers.training.evaluation import mean_recall
 
 UPDATES = 200
 SOURCE_PICTURES = 3000
 SOURCE_POOL = 4000
-# How much more frequent the commonest garment is than the rarest, in the arms that end in "_uneven".
+# How much more frequent the commonest garment is than the rarest, in uneven runs.
 UNEVEN = 50
 
 
-def predict_by_alignment(arm, source, unlabelled, test):
+def predict_by_alignment(method, source, unlabelled, test):
     """Train on labelled features of the source and predict the target's.
 
     Parameters
     ----------
-    arm : {"source_only", "per_domain", "coral"}
+    method : {"source_only", "per_domain", "coral"}
         Standardise both domains by the source's statistics; or each by its own; or the first, and then give the
         source the target's mean and covariance (:func:`tl_helpers.training.adaptation.coral`).
     source : tuple of numpy.ndarray
         Features ``(n, d)`` and class indices ``(n,)``.
     unlabelled : numpy.ndarray
-        Features of the target ``(m, d)``; all that an arm gets to know of it. ``"source_only"`` ignores them.
+        Features of the target ``(m, d)``; all that a method gets to know of it. ``"source_only"`` ignores them.
     test : numpy.ndarray
         Features of the target to predict.
 
@@ -57,16 +58,16 @@ def predict_by_alignment(arm, source, unlabelled, test):
     Raises
     ------
     ValueError
-        If `arm` is none of those above.
+        If `method` is none of those above.
     """
     x, y = source
-    if arm == "per_domain":
+    if method == "per_domain":
         return probe(standardise(x), y, standardise=False).predict(standardise(test, like=unlabelled))
     shared, unlabelled, test = (standardise(part, like=x) for part in (x, unlabelled, test))
-    if arm == "source_only":
+    if method == "source_only":
         return probe(shared, y, standardise=False).predict(test)
-    if arm != "coral":
-        raise ValueError(f"arm must be 'source_only', 'per_domain' or 'coral', not {arm!r}.")
+    if method != "coral":
+        raise ValueError(f"method must be 'source_only', 'per_domain' or 'coral', not {method!r}.")
     if x.shape[1] > len(x) + len(unlabelled):
         # Neither CORAL nor an L2 penalty cares for directions in which nothing varies; leaving them out saves time.
         rotation = np.linalg.svd(np.concatenate([shared, unlabelled]), full_matrices=False)[2].T
@@ -74,12 +75,12 @@ def predict_by_alignment(arm, source, unlabelled, test):
     return probe(coral(shared, unlabelled), y, standardise=False).predict(test)
 
 
-def adapt_network(arm, model, source, unlabelled, *, rate, seed, layer="head_pool"):
+def adapt_network(method, model, source, unlabelled, *, rate, seed, layer="head_pool"):
     """Train a network on labelled inputs of the source and unlabelled ones of the target, in place.
 
     Parameters
     ----------
-    arm : {"source_trained", "dann", "deep_coral"}
+    method : {"source_trained", "dann", "deep_coral"}
         The first is the others' baseline: the same batches, without their second loss.
     model : keras.Model
         To logits; its layer before last is `layer`.
@@ -96,70 +97,70 @@ def adapt_network(arm, model, source, unlabelled, *, rate, seed, layer="head_poo
     Raises
     ------
     ValueError
-        If `arm` is none of those above.
+        If `method` is none of those above.
     """
     settings = {"learning_rate": rate, "updates": UPDATES, "seed": seed}
-    if arm == "deep_coral":
+    if method == "deep_coral":
         fit_coral(model, source, unlabelled, **settings)
-    elif arm in ("source_trained", "dann"):
-        fit_dann(model, source, unlabelled, strength=float(arm == "dann"), layer=layer, **settings)
+    elif method in ("source_trained", "dann"):
+        fit_dann(model, source, unlabelled, strength=float(method == "dann"), layer=layer, **settings)
     else:
-        raise ValueError(f"arm must be 'source_trained', 'dann' or 'deep_coral', not {arm!r}.")
+        raise ValueError(f"method must be 'source_trained', 'dann' or 'deep_coral', not {method!r}.")
 
 
 # ---------------------------------------------------------------- drawings
 
 
-def adapt_sketches(arm, budget, seed, *, rate=None, split="test"):
+def adapt_sketches(drawings, seed, *, rate=None, split="test", method, uneven=False, blind=False):
     """Garments in photographs → the same garments in line drawings, of which no label is known.
 
     Parameters
     ----------
-    arm : str
-        On features of the shipped source model, with logistic regression: ``"source_only"``, ``"per_domain"``,
-        ``"coral"``, and ``"target_only"``, which gets labels instead of photographs. The source model trained on, for
-        :data:`UPDATES` updates: ``"source_trained"`` on photographs alone, ``"dann"``, ``"deep_coral"``, and
-        ``"target_trained"`` on labelled drawings. ``"dann_blind"`` is DANN at a rate that photographs chose; the other
-        rates were chosen on labelled drawings of the validation split, which flatters them. With ``_uneven``, some
-        garments are rarer among the unlabelled drawings than others, by up to :data:`UNEVEN` times, while they are
-        equally frequent among the photographs.
-    budget : int
-        Drawings of the target pool: labelled ones (as many of each garment) for the arms named ``target``, otherwise
+    drawings : int
+        Drawings of the target pool: labelled ones (as many of each garment) for the methods named ``target``, otherwise
         unlabelled ones.
     seed : int
     rate : float, optional
     split : {"validation", "test"}
-        ``"validation"`` is for choosing rates: of drawings, or for ``"dann_blind"`` of photographs.
+        ``"validation"`` is for choosing rates: of drawings, or of photographs for `blind` runs.
+    method : str
+        On features of the shipped source model, with logistic regression: ``"source_only"``, ``"per_domain"``,
+        ``"coral"``, and ``"target_only"``, which gets labels instead of photographs. The source model trained on, for
+        :data:`UPDATES` updates: ``"source_trained"`` on photographs alone, ``"dann"``, ``"deep_coral"``, and
+        ``"target_trained"`` on labelled drawings.
+    uneven : bool
+        Whether some garments are rarer among the unlabelled drawings than others, by up to :data:`UNEVEN` times, while
+        they are equally frequent among the photographs.
+    blind : bool
+        Whether rates are chosen on photographs; otherwise on labelled drawings of the validation split, which flatters.
 
     Returns
     -------
     dict
         ``score``: mean recall in %, which does not depend on how frequent each garment is.
     """
-    if arm.startswith("target"):
-        return _with_labels(arm, budget, seed, rate, split)
-    how = arm.removesuffix("_uneven").removesuffix("_blind")
+    if method in ("target_only", "target_trained"):
+        return _with_labels(method, drawings, seed, rate, split)
     rows = _source_rows(seed)
-    drawn = draw_unlabelled(street("sketch", "target").y, budget, UNEVEN if arm.endswith("_uneven") else 1, seed=seed)
-    view = "photo" if split == "validation" and arm.endswith("_blind") else "sketch"
+    drawn = draw_unlabelled(street("sketch", "target").y, drawings, UNEVEN if uneven else 1, seed=seed)
+    view = "photo" if split == "validation" and blind else "sketch"
     test = street(view, split)
-    if how in ("source_only", "per_domain", "coral"):
+    if method in ("source_only", "per_domain", "coral"):
         source = _source_features()[rows], _photographs().y[rows]
         unlabelled = _street_features("sketch", "target")[drawn]
-        predicted = predict_by_alignment(how, source, unlabelled, _street_features(view, split))
+        predicted = predict_by_alignment(method, source, unlabelled, _street_features(view, split))
         return {"score": 100 * macro_average(predicted == test.y, test.y)}
     model, photographs = load_source_model("street_garments"), _photographs().subset(rows)
     source, unlabelled = (photographs.x, photographs.y), street("sketch", "target").x[drawn]
-    adapt_network(how, model, source, unlabelled, rate=rate, seed=seed)
+    adapt_network(method, model, source, unlabelled, rate=rate, seed=seed)
     return {"score": 100 * mean_recall(model, test), "learning_rate": rate, "updates": UPDATES}
 
 
-def _with_labels(arm, budget, seed, rate, split):
+def _with_labels(method, drawings, seed, rate, split):
     """Train on labelled drawings, as many of each garment: what the other arms could reach at most."""
-    labelled, test = sample_budget(street("sketch", "target"), budget // 10, seed=seed), street("sketch", split)
-    if arm == "target_only":
-        drawings = _garment_features(labelled.x)
-        classifier = probe(drawings, labelled.y)
+    labelled, test = sample_budget(street("sketch", "target"), drawings // 10, seed=seed), street("sketch", split)
+    if method == "target_only":
+        classifier = probe(_garment_features(labelled.x), labelled.y)
         right = classifier.predict(_street_features("sketch", split)) == test.y
         return {"score": 100 * macro_average(right, test.y)}
     settings = {"rate": rate, "updates": UPDATES, "seed": seed, "strategy": "fine_tuning", "head": "average"}
@@ -242,47 +243,51 @@ PHOTO_PAIRS = {
 }
 
 
-def adapt_photos(arm, budget, seed, *, rate=None, split="test"):
+def adapt_photos(pair, seed, *, rate=None, split="test", method, labels=None):
     """Sort photographs into families by what was learnt from emoji, or from photographs of another kind.
 
     Features of the frozen ImageNet backbone at 96 pixels. Each seed takes another fold of both domains.
 
     Parameters
     ----------
-    arm : str
-        With logistic regression: ``"source_only"``, ``"per_domain"``, ``"coral"``; ``"target_2"`` and ``"target_5"``,
-        which get so many labelled photographs of each family instead of the source. With a small network on the
-        features: ``"source_trained"`` and ``"dann"``.
-    budget : str
+    pair : str
         One of :data:`PHOTO_PAIRS`.
     seed : int
     rate : float, optional
     split : {"validation", "test"}
         ``"validation"`` is for choosing rates: held-out examples of the source.
+    method : str
+        With logistic regression: ``"source_only"``, ``"per_domain"``, ``"coral"``; ``"target_only"``, which gets
+        labelled photographs instead of the source. With a small network on the features: ``"source_trained"`` and
+        ``"dann"``.
+    labels : int, optional
+        Labelled photographs of each family, for ``"target_only"``.
 
     Returns
     -------
     dict
         ``score``: mean recall in %, on the two fifths of the photographs that are in neither training split.
     """
-    pair, fold = PHOTO_PAIRS[budget], seed % 10
-    x, y = family_features(pair.source, pair.families, "train", fold)
-    target_x, target_y = family_features(pair.target, pair.families, "train", fold)
+    (source, target, families), fold = PHOTO_PAIRS[pair], seed % 10
+    x, y = family_features(source, families, "train", fold)
+    target_x, target_y = family_features(target, families, "train", fold)
     if split == "validation":
-        test_x, test_y = family_features(pair.source, pair.families, "validation", fold)
+        test_x, test_y = family_features(source, families, "validation", fold)
     else:
-        held_out = (family_features(pair.target, pair.families, part, fold) for part in ("validation", "test"))
+        held_out = (family_features(target, families, part, fold) for part in ("validation", "test"))
         test_x, test_y = (np.concatenate(parts) for parts in zip(*held_out, strict=True))
-    if arm.startswith("target_"):
-        rows = draw_per_class(target_y, int(arm[-1]), seed=seed)
+    if method == "target_only":
+        rows = draw_per_class(target_y, labels, seed=seed)
         known, asked = (standardise(part, like=target_x) for part in (target_x[rows], test_x))
         right = probe(known, target_y[rows], standardise=False).predict(asked) == test_y
         return {"score": 100 * macro_average(right, test_y)}
-    if arm in ("source_only", "per_domain", "coral"):
-        right = predict_by_alignment(arm, (x, y), target_x, test_x) == test_y
+    if method in ("source_only", "per_domain", "coral"):
+        right = predict_by_alignment(method, (x, y), target_x, test_x) == test_y
         return {"score": 100 * macro_average(right, test_y)}
-    model = _two_layers(x.shape[1], len(pair.families), seed=seed)
-    adapt_network(arm, model, (standardise(x), y), standardise(target_x, like=x), rate=rate, seed=seed, layer="hidden")
+    model = _two_layers(x.shape[1], len(families), seed=seed)
+    adapt_network(
+        method, model, (standardise(x), y), standardise(target_x, like=x), rate=rate, seed=seed, layer="hidden"
+    )
     score = 100 * mean_recall(model, (standardise(test_x, like=x), test_y))
     return {"score": score, "learning_rate": rate, "updates": UPDATES}
 
@@ -292,3 +297,59 @@ def _two_layers(d, n_classes, *, seed):
     inputs = keras.Input((d,))
     hidden = keras.layers.Dense(64, activation="relu", kernel_initializer=first, name="hidden")(inputs)
     return keras.Model(inputs, keras.layers.Dense(n_classes, kernel_initializer=second, name="head")(hidden))
+
+
+# ---------------------------------------------------------------- the studies
+
+
+def _arm(label, role, method, *, tuned=False, **settings):
+    return Arm(label, role, {"method": method, **settings}, tuned=tuned)
+
+
+_ALIGNED = {
+    "source_only": _arm("the source alone", "baseline", "source_only"),
+    "per_domain": _arm("standardised per domain", "transfer", "per_domain"),
+    "coral": _arm("CORAL", "transfer", "coral"),
+}
+_SOURCE_TRAINED = _arm("trained on the source alone", "baseline", "source_trained", tuned=True)
+_DANN = _arm("DANN", "transfer", "dann", tuned=True)
+
+STUDIES = (
+    Study(
+        "adapt_sketches",
+        adapt_sketches,
+        arms=_ALIGNED
+        | {
+            "target_only": _arm("labels of the target instead", "control", "target_only"),
+            "per_domain_uneven": _arm("standardised per domain, uneven target", "fails", "per_domain", uneven=True),
+            "coral_uneven": _arm("CORAL, uneven target", "fails", "coral", uneven=True),
+            "source_trained": _SOURCE_TRAINED,
+            "dann": _DANN,
+            "target_trained": _arm("trained on labels of the target", "control", "target_trained", tuned=True),
+        },
+        axis=Axis("pool", "drawings of the target", (100, 1000)),
+        seeds=tuple(range(5)),
+        rates=RATES[:3],
+        tuning_seeds=(100,),
+        metric="mean recall in %",
+        chance=10.0,
+        compared=("dann", "source_trained"),
+    ),
+    Study(
+        "adapt_photos",
+        adapt_photos,
+        arms=_ALIGNED
+        | {
+            "target_2": _arm("2 labels per family of the target", "control", "target_only", labels=2),
+            "target_5": _arm("5 labels per family of the target", "control", "target_only", labels=5),
+            "source_trained": _SOURCE_TRAINED,
+            "dann": _DANN,
+        },
+        axis=Axis("pair", "source and target", tuple(PHOTO_PAIRS)),
+        seeds=tuple(range(10)),
+        rates=FEWER_RATES,
+        tuning_seeds=(100,),
+        metric="mean recall in %",
+        compared=("per_domain", "source_only"),
+    ),
+)

@@ -1,7 +1,6 @@
 """Which runs stand behind notebook 02? Study functions about what a frozen ImageNet backbone's features are good for.
 
-Each is a function of ``arm``, ``budget`` and ``seed`` for :mod:`tl_helpers.studies.catalogue`, which lists and runs
-them. Their budgets are names of targets.
+The studies stand at the end, their axes are names; :mod:`tl_helpers.studies.catalogue` lists those of all notebooks.
 """
 
 from __future__ import annotations
@@ -18,13 +17,15 @@ from tl_helpers.datasets.emoji import EMOJI_STYLES, load_emoji
 from tl_helpers.datasets.photos import load_photos
 from tl_helpers.datasets.street import load_street
 from tl_helpers.experiments.averages import macro_average
+from tl_helpers.experiments.design import Arm, Axis
 from tl_helpers.experiments.similarity import cka
-from tl_helpers.grid.stored import study_provenance
+from tl_helpers.experiments.stored import load_study
 from tl_helpers.models.features import extract_features, probe
 from tl_helpers.models.heads import add_class_head
 from tl_helpers.models.small_network import body_of, small_cnn_body
 from tl_helpers.models.source_models import load_source_model
 from tl_helpers.studies.frozen_features import STAGES, backbone_with, features_of, kept, pictures_of
+from tl_helpers.studies.study import Study
 from tl_helpers.training.fit import fit_transfer
 
 LABELS_PER_CLASS = 20
@@ -155,20 +156,21 @@ def _probe_target(target, seed, split, weights, stage):
     return 100 * macro_average(classifier.predict(test) == test_y, test_y)
 
 
-def layer_probes(arm, budget, seed, *, rate=None, split="test"):
+def layer_probes(target, seed, *, rate=None, split="test", weights, stage=STAGES[-1]):
     """Read each depth of the backbone with a logistic regression: which depth serves which target?
 
     Each seed draws another fold and another sample of 20 labels per class (fewer of rare classes).
 
     Parameters
     ----------
-    arm : str
-        Weights and stage, such as ``"imagenet block3"`` or ``"random block3"``, or ``"pixels"``.
-    budget : str
+    target : str
         One of :data:`TARGETS`.
     seed : int
     rate : None
     split : {"validation", "test"}
+    weights : {"imagenet", "random", "pixels"}
+    stage : str
+        One of :data:`STAGES`.
 
     Returns
     -------
@@ -176,8 +178,7 @@ def layer_probes(arm, budget, seed, *, rate=None, split="test"):
         ``score``: mean recall over classes in %; ``chance`` in %.
     """
     del rate
-    weights, _, stage = arm.partition(" ")
-    return {"score": _probe_target(budget, seed, split, weights, stage or STAGES[-1]), "chance": CHANCE[budget]}
+    return {"score": _probe_target(target, seed, split, weights, stage), "chance": CHANCE[target]}
 
 
 # ---------------------------------------------------------------- five uses
@@ -304,32 +305,33 @@ def _retrieve_photographs(weights, random):
     return 100 * macro_average(right, family[emoji_rows]), 100 * np.mean(chance)
 
 
+# Task → how it is asked, and of which target or style.
 TASKS = {
-    "classification: groups of emoji": "group of an emoji",
-    "fine-grained: kinds of animals": "kind of animal, drawn",
-    "fine-grained: kinds of food": "kind of food, drawn",
-    "attributes of emoji": None,
-    "retrieval: Twemoji to Noto": "twemoji",
-    "retrieval: line art to Noto": "black",
-    "retrieval: emoji to photograph": None,
-    "scenes: surroundings": "surroundings in a photograph",
+    "classification: groups of emoji": ("probe", "group of an emoji"),
+    "fine-grained: kinds of animals": ("probe", "kind of animal, drawn"),
+    "fine-grained: kinds of food": ("probe", "kind of food, drawn"),
+    "attributes of emoji": ("attributes", "noto"),
+    "retrieval: Twemoji to Noto": ("retrieve in another style", "twemoji"),
+    "retrieval: line art to Noto": ("retrieve in another style", "black"),
+    "retrieval: emoji to photograph": ("retrieve photographs", "photos"),
+    "scenes: surroundings": ("probe", "surroundings in a photograph"),
 }
 
 
-def feature_tasks(arm, budget, seed, *, rate=None, split="test"):
+def feature_tasks(task, seed, *, rate=None, split="test", weights):
     """Use one frozen backbone for five kinds of task (after Razavian et al. 2014), against honest baselines.
 
     Each seed draws another fold, another sample of labels, or for retrieval another set of pictures.
 
     Parameters
     ----------
-    arm : {"imagenet", "random", "pixels"}
-        The backbone's last features; those of the same architecture with random weights; 16×16 pixels.
-    budget : str
+    task : str
         One of :data:`TASKS`.
     seed : int
     rate : None
     split : {"validation", "test"}
+    weights : {"imagenet", "random", "pixels"}
+        The backbone's last features; those of the same architecture with random weights; 16×16 pixels.
 
     Returns
     -------
@@ -338,15 +340,15 @@ def feature_tasks(arm, budget, seed, *, rate=None, split="test"):
         retrieval the share of right answers, the first across styles and the first five among photographs.
     """
     del rate
-    random = np.random.default_rng(seed)
-    if budget == "attributes of emoji":
-        return {"score": np.nanmean(list(attribute_scores(arm, seed % 10, split).values())), "chance": 50.0}
-    if budget == "retrieval: emoji to photograph":
-        score, chance = _retrieve_photographs(arm, random)
-    elif budget.startswith("retrieval"):
-        score, chance = _retrieve_style(TASKS[budget], arm, random)
+    random, (how, what) = np.random.default_rng(seed), TASKS[task]
+    if how == "attributes":
+        return {"score": np.nanmean(list(attribute_scores(weights, seed % 10, split).values())), "chance": 50.0}
+    if how == "retrieve photographs":
+        score, chance = _retrieve_photographs(weights, random)
+    elif how == "retrieve in another style":
+        score, chance = _retrieve_style(what, weights, random)
     else:
-        score, chance = _probe_target(TASKS[budget], seed, split, arm, STAGES[-1]), CHANCE[TASKS[budget]]
+        score, chance = _probe_target(what, seed, split, weights, STAGES[-1]), CHANCE[what]
     return {"score": score, "chance": chance}
 
 
@@ -374,12 +376,13 @@ def scene_from_family(fold, split="test"):
 
 # ---------------------------------------------------------------- do networks that differ see alike?
 
-PAIRS = {
-    "source, fine-tuned": ("source", "fine_tuning"),
-    "source, from scratch": ("source", "scratch"),
-    "fine-tuned, from scratch": ("fine_tuning", "scratch"),
-    "from scratch, another start": ("scratch", "scratch again"),
-    "source, untrained": ("source", "untrained"),
+# Network → how it is trained, whether it begins as the source model, and what is added to the seed of its start.
+NETWORKS = {
+    "source": (None, True, 0),
+    "fine_tuning": ("fine_tuning", True, 0),
+    "scratch": ("scratch", False, 0),
+    "scratch again": ("scratch", False, 1000),
+    "untrained": (None, False, 0),
 }
 CONVOLUTIONS = ("conv1", "conv2", "conv3", "conv4")
 SIMILARITY_LABELS, SIMILARITY_PICTURES = 200, 500
@@ -390,9 +393,10 @@ def street_activations(network, seed):
 
     Parameters
     ----------
-    network : {"source", "fine_tuning", "scratch", "scratch again", "untrained"}
-        The shipped garment classifier of photographs; the same after fine-tuning to 200 drawings per garment; networks
-        from scratch on these drawings, with two different starts; a network as it starts.
+    network : str
+        One of :data:`NETWORKS`: the shipped garment classifier of photographs; the same after fine-tuning to 200
+        drawings per garment; networks from scratch on these drawings, with two different starts; a network as it
+        starts.
     seed : int
         Of the labels and the start.
 
@@ -406,13 +410,12 @@ def street_activations(network, seed):
 
 @cache  # trains
 def _street_activations(network, seed):
-    start = seed + 1000 if network == "scratch again" else seed
-    strategy = network.removesuffix(" again")
-    from_source = strategy in ("source", "fine_tuning")
+    strategy, from_source, offset = NETWORKS[network]
+    start = seed + offset
     body = body_of(load_source_model()) if from_source else small_cnn_body((28, 28, 1), seed=start)
-    if strategy in ("fine_tuning", "scratch"):
+    if strategy is not None:
         labelled = sample_budget(load_street("sketch", "target"), SIMILARITY_LABELS, seed=seed)
-        rate = study_provenance("street_labels")["spec"]["rates"][f"{strategy}/{SIMILARITY_LABELS}"]
+        rate = load_study("street_labels").rate(strategy, SIMILARITY_LABELS)
         model = add_class_head(body, len(labelled.label_names), head="flatten", seed=start)
         fit_transfer(model, labelled, strategy=strategy, learning_rate=rate, updates=300, seed=start)
     reader = keras.Model(body.model.input, [body.model.get_layer(name).output for name in CONVOLUTIONS])
@@ -420,18 +423,18 @@ def _street_activations(network, seed):
     return {name: each.reshape(len(each), -1) for name, each in zip(CONVOLUTIONS, maps, strict=True)}
 
 
-def network_similarity(arm, budget, seed, *, rate=None, split="test"):
+def network_similarity(layer, seed, *, rate=None, split="test", first, second):
     """Compare two street networks layer by layer by CKA: what does fine-tuning keep of its source?
 
     Parameters
     ----------
-    arm : str
-        One of :data:`PAIRS`.
-    budget : {"conv1", "conv2", "conv3", "conv4"}
+    layer : {"conv1", "conv2", "conv3", "conv4"}
     seed : int
         Of labels and starts.
     rate : None
     split : {"test"}
+    first, second : str
+        Two of :data:`NETWORKS`.
 
     Returns
     -------
@@ -439,7 +442,7 @@ def network_similarity(arm, budget, seed, *, rate=None, split="test"):
         ``score``: 100 × debiased CKA on 500 line drawings; ``plain``: 100 × plain CKA on the first 50 of them.
     """
     del rate, split
-    x, y = (street_activations(network, seed)[budget] for network in PAIRS[arm])
+    x, y = (street_activations(network, seed)[layer] for network in (first, second))
     return {"score": 100 * cka(x, y), "plain": 100 * cka(x[:50], y[:50], debiased=False)}
 
 
@@ -474,19 +477,19 @@ def prepared_features(preparation):
         return extract_features(backbone_with("imagenet"), np.ascontiguousarray(x), cache=kept())
 
 
-def wrong_preprocessing(arm, budget, seed, *, rate=None, split="test"):
+def wrong_preprocessing(where, seed, *, rate=None, split="test", preparation):
     """Feed the backbone pictures that are not scaled or ordered as it declares: what does it cost?
 
     Parameters
     ----------
-    arm : str
-        One of :data:`PREPARATIONS`.
-    budget : {"in use only", "in training and use"}
+    where : {"in use only", "in training and use"}
         Whether the classifier on top was trained on rightly or on equally wrongly prepared pictures.
     seed : int
         Another fold of concepts, another sample of 20 labels per group.
     rate : None
     split : {"validation", "test"}
+    preparation : str
+        One of :data:`PREPARATIONS`.
 
     Returns
     -------
@@ -496,7 +499,78 @@ def wrong_preprocessing(arm, budget, seed, *, rate=None, split="test"):
     del rate
     (train, y), (test, test_y) = (_emoji_split("clean8", seed % 10, part) for part in ("train", split))
     drawn = draw_per_class(y, LABELS_PER_CLASS, seed=seed)
-    trained_as = "as declared" if budget == "in use only" else arm
+    trained_as = "as declared" if where == "in use only" else preparation
     classifier = probe(prepared_features(trained_as)[train[drawn]], y[drawn])
-    right = classifier.predict(prepared_features(arm)[test]) == test_y
+    right = classifier.predict(prepared_features(preparation)[test]) == test_y
     return {"score": 100 * macro_average(right, test_y), "chance": 12.5}
+
+
+# ---------------------------------------------------------------- the studies
+
+
+def _pair(label, role, first, second):
+    return Arm(label, role, {"first": first, "second": second})
+
+
+_PIXELS = {"pixels": Arm("16 × 16 pixels", "baseline", {"weights": "pixels"})}
+
+STUDIES = (
+    Study(
+        "layer_probes",
+        layer_probes,
+        arms=_PIXELS
+        | {
+            f"{weights} {stage}": Arm(f"{stage}, {words}", role, {"weights": weights, "stage": stage})
+            for weights, words, role in (
+                ("imagenet", "ImageNet weights", "transfer"),
+                ("random", "random weights", "control"),
+            )
+            for stage in STAGES
+        },
+        axis=Axis("target", "target", tuple(TARGETS)),
+        seeds=tuple(range(10)),
+        metric="mean recall in %",
+        compared=(f"imagenet {STAGES[-1]}", "pixels"),
+    ),
+    Study(
+        "feature_tasks",
+        feature_tasks,
+        arms={
+            "imagenet": Arm("ImageNet features", "transfer", {"weights": "imagenet"}),
+            "random": Arm("random weights", "control", {"weights": "random"}),
+        }
+        | _PIXELS,
+        axis=Axis("task", "task", tuple(TASKS)),
+        seeds=tuple(range(10)),
+        metric="mean recall, area under the ROC curve, or share of right answers, in %",
+        compared=("imagenet", "random"),
+    ),
+    Study(
+        "network_similarity",
+        network_similarity,
+        arms={
+            "source, fine-tuned": _pair("source and fine-tuned", "transfer", "source", "fine_tuning"),
+            "source, from scratch": _pair("source and from scratch", "baseline", "source", "scratch"),
+            "fine-tuned, from scratch": _pair("fine-tuned and from scratch", "baseline", "fine_tuning", "scratch"),
+            "from scratch, another start": _pair("from scratch, two starts", "baseline", "scratch", "scratch again"),
+            "source, untrained": _pair("source and untrained", "control", "source", "untrained"),
+        },
+        axis=Axis("layer", "layer", CONVOLUTIONS),
+        seeds=tuple(range(10)),
+        metric="100 × debiased CKA",
+        compared=("source, fine-tuned", "source, from scratch"),
+    ),
+    Study(
+        "wrong_preprocessing",
+        wrong_preprocessing,
+        arms={
+            name: Arm(name, "baseline" if name == "as declared" else "fails", {"preparation": name})
+            for name in PREPARATIONS
+        },
+        axis=Axis("place", "which pictures are prepared wrongly", ("in use only", "in training and use")),
+        seeds=tuple(range(10)),
+        metric="mean recall in %",
+        chance=12.5,
+        compared=("blue and red swapped", "as declared"),
+    ),
+)

@@ -1,11 +1,11 @@
 """Which runs stand behind notebook 03? Study functions about what to freeze: how deep, in which order, at which rate.
 
-Each is a function of ``arm``, ``budget`` and ``seed`` for :mod:`tl_helpers.studies.catalogue`, which lists and runs
-them.
+The studies stand at the end; :mod:`tl_helpers.studies.catalogue` lists those of all notebooks.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from functools import lru_cache
 
@@ -15,12 +15,14 @@ import numpy as np
 from tl_helpers.datasets.dataset import sample_budget, with_wrong_labels
 from tl_helpers.datasets.emoji import load_emoji
 from tl_helpers.datasets.street import street
-from tl_helpers.grid.stored import study_provenance
+from tl_helpers.experiments.design import Arm, Axis
+from tl_helpers.experiments.stored import load_study
 from tl_helpers.models.backbones import Backbone, load_backbone
 from tl_helpers.models.features import extract_features, probe
 from tl_helpers.models.heads import add_class_head
 from tl_helpers.models.small_network import small_cnn_body
 from tl_helpers.studies.street_runs import run_classifier
+from tl_helpers.studies.study import FEWER_RATES, RATES, Study
 from tl_helpers.training.evaluation import accuracy
 from tl_helpers.training.fit import fit_transfer
 from tl_helpers.training.report import trainable_report
@@ -87,34 +89,39 @@ def _base_weights(half, seed):
     return {name: model.get_layer(name).get_weights() for name in SWEEP_LAYERS}
 
 
-def freezing_sweep(arm, budget, seed, *, rate=None, split="test"):
+def freezing_sweep(copied, seed, *, rate=None, split="test", source, target, frozen):
     """Copy the first layers, frozen or not, and train the rest: the sweep of Yosinski et al. (2014), at home.
 
     Each seed splits the ten garments anew into task A and task B. Every network is trained for 400 updates of 32.
 
     Parameters
     ----------
-    arm : {"AnB", "AnB+", "BnB", "BnB+", "RnB", "AnD", "AnD+", "RnD"}
-        Source, n, target. Source: base network A or B, or R, random weights. Target: task B, or D, digits on the same
-        backgrounds. The copied layers are frozen, or, with +, trained with the rest.
-    budget : int
-        n, how many of the five layers are copied. With 0 nothing is, and all arms of one target are the base network.
+    copied : int
+        How many of the five layers are copied. With 0 nothing is, and all arms of one target are the base network.
     seed : int
     rate : float
     split : {"validation", "test"}
+    source : {"A", "B"} or None
+        Which base network is copied from; None for random weights.
+    target : {"B", "digits"}
+        Task B, or digits on the same backgrounds.
+    frozen : bool
+        Whether the copied layers are frozen rather than trained with the rest.
 
     Returns
     -------
     dict
         ``score``: accuracy in % on the target.
     """
-    return dict(_sweep_run(arm if budget else f"-0{arm[2]}", budget, seed, rate, split))
+    if not copied:
+        source, frozen = None, False
+    return dict(_sweep_run(source, target, frozen, copied, seed, rate, split))
 
 
 @lru_cache(maxsize=8)  # trains
-def _sweep_run(arm, budget, seed, rate, split):
+def _sweep_run(source, target, frozen, copied, seed, rate, split):
     """Run once; without copied layers all arms of one target are the same run."""
-    digits = arm[2] == "D"
+    digits = target == "digits"
     if digits:
         # There are no validation digits: the rate is chosen on the pool that notebooks call "target".
         held_out = "target" if split == "validation" else "test"
@@ -123,10 +130,10 @@ def _sweep_run(arm, budget, seed, rate, split):
         classes = garment_halves(seed)[1]
         train, test = _half("source", classes), _half(split, classes)
     model = sweep_network(10 if digits else 5, seed=seed)
-    if budget and not arm.startswith("R"):
-        for name in SWEEP_LAYERS[:budget]:
-            model.get_layer(name).set_weights(_base_weights(arm[0], seed)[name])
-    frozen_upto = SWEEP_LAYERS[budget - 1] if budget and not arm.endswith("+") else None
+    if source is not None:
+        for name in SWEEP_LAYERS[:copied]:
+            model.get_layer(name).set_weights(_base_weights(source, seed)[name])
+    frozen_upto = SWEEP_LAYERS[copied - 1] if frozen else None
     settings = {"learning_rate": rate, "updates": SWEEP_UPDATES, "seed": seed}
     fit_transfer(model, train, strategy="fine_tuning", upto=frozen_upto, **settings)
     return {"score": 100 * accuracy(model, test), "learning_rate": rate, "updates": SWEEP_UPDATES}
@@ -135,144 +142,91 @@ def _sweep_run(arm, budget, seed, rate, split):
 # ---------------------------------------------------------------- how deep, in which order, how fast
 
 
-DEPTHS = ("none", "conv1", "conv2", "conv3", "conv4")
 FACTOR = 2.6  # Howard and Ruder 2018, section 3.2
 
 
-def freeze_sketches(arm, budget, seed, *, rate=None, split="test"):
+def freeze_sketches(labels, seed, *, rate=None, split="test", **way):
     """What to freeze when the domain changes: garments in photographs → the same garments in line drawings.
 
     Parameters
     ----------
-    arm : str
-        ``"scratch"``; or the last frozen layer of the fine-tuned network, one of :data:`DEPTHS` (``"conv4"`` is linear
-        probing); or a strategy that freezes for a while (``"lp_ft"``, ``"gradual_unfreezing"``) or slows down the early
-        layers (``"discriminative"``: each stage 2.6 times slower than the one above).
-    budget : int
+    labels : int
         Labels per class.
     seed : int
     rate : float
     split : {"validation", "test"}
+    **way
+        ``strategy``, ``upto`` and ``factors`` of :func:`tl_helpers.training.fit.fit_transfer`.
 
     Returns
     -------
     dict
         ``score``: accuracy in %; ``train_seconds``: CPU seconds; ``trainable``: parameters that move at the end.
     """
-    labelled = sample_budget(street("sketch", "target"), budget, seed=seed)
-    return _fit_arm(arm, labelled, street("sketch", split), "street_garments", rate=rate, seed=seed)
+    labelled = sample_budget(street("sketch", "target"), labels, seed=seed)
+    return _fit(labelled, street("sketch", split), "street_garments", rate=rate, seed=seed, **way)
 
 
-def freeze_shoes(arm, budget, seed, *, rate=None, split="test"):
+def freeze_shoes(labels, seed, *, rate=None, split="test", **way):
     """What to freeze when the task becomes finer in the same domain: five families → three kinds of shoe.
 
     Parameters
     ----------
-    arm, budget, seed, rate, split
+    labels, seed, rate, split, **way
         As for :func:`freeze_sketches`.
 
     Returns
     -------
     dict
     """
-    labelled = sample_budget(street("photo", "target", "shoe"), budget, seed=seed)
-    return _fit_arm(arm, labelled, street("photo", split, "shoe"), "street_families", rate=rate, seed=seed)
+    labelled = sample_budget(street("photo", "target", "shoe"), labels, seed=seed)
+    return _fit(labelled, street("photo", split, "shoe"), "street_families", rate=rate, seed=seed, **way)
 
 
-def freeze_rates(arm, budget, seed, *, rate=None, split="test"):
+def freeze_rates(learning_rate, seed, *, rate=None, split="test", **way):
     """How much does the learning rate matter? As :func:`freeze_sketches` with 20 labels, at a given rate.
 
     Parameters
     ----------
-    arm : str
-        As for :func:`freeze_sketches`.
-    budget : float
-        The learning rate: nothing is tuned here.
+    learning_rate : float
+        Nothing is tuned here.
     seed : int
     rate : None
     split : {"validation", "test"}
+    **way
+        As for :func:`freeze_sketches`.
 
     Returns
     -------
     dict
     """
     del rate
-    row = freeze_sketches(arm, 20, seed, rate=budget, split=split)
+    row = freeze_sketches(20, seed, rate=learning_rate, split=split, **way)
     return {name: value for name, value in row.items() if name != "learning_rate"}
 
 
 WRONG = 0.3
 
 
-def freeze_noisy_shoes(arm, budget, seed, *, rate=None, split="test"):
+def freeze_noisy_shoes(labels, seed, *, rate=None, split="test", **way):
     """As :func:`freeze_shoes`, but 30 % of the training labels are wrong; those tested on are right.
 
     Parameters
     ----------
-    arm, budget, seed, rate, split
+    labels, seed, rate, split, **way
         As for :func:`freeze_sketches`.
 
     Returns
     -------
     dict
     """
-    labelled = with_wrong_labels(sample_budget(street("photo", "target", "shoe"), budget, seed=seed), WRONG, seed=seed)
-    return _fit_arm(arm, labelled, street("photo", split, "shoe"), "street_families", rate=rate, seed=seed)
+    labelled = with_wrong_labels(sample_budget(street("photo", "target", "shoe"), labels, seed=seed), WRONG, seed=seed)
+    return _fit(labelled, street("photo", split, "shoe"), "street_families", rate=rate, seed=seed, **way)
 
 
-FREEZING_TARGETS = {"sketches": freeze_sketches, "shoes": freeze_shoes, "shoes, careless labels": freeze_noisy_shoes}
-
-
-def fit_depth_once(target, labels, depth, *, seed=0):
-    """Run one setting of a freezing study at the stored rate, on the test split.
-
-    Parameters
-    ----------
-    target : str
-        One of :data:`FREEZING_TARGETS`.
-    labels : int
-        Labels per class, one of the stored budgets.
-    depth : str
-        An arm of the study.
-    seed : int
-
-    Returns
-    -------
-    float
-        Accuracy in %.
-    """
-    study = FREEZING_TARGETS[target]
-    rate = study_provenance(study.__name__)["spec"]["rates"][f"{depth}/{labels}"]
-    return study(depth, labels, seed, rate=rate)["score"]
-
-
-def fit_arm_settings(arm):
-    """Translate an arm of the freezing studies into arguments of :func:`tl_helpers.training.fit.fit_transfer`.
-
-    Parameters
-    ----------
-    arm : str
-        See :func:`freeze_sketches`.
-
-    Returns
-    -------
-    dict
-    """
-    named = {
-        "scratch": {"strategy": "scratch"},
-        "none": {"strategy": "fine_tuning"},
-        "conv4": {"strategy": "linear_probing"},
-        "lp_ft": {"strategy": "lp_ft"},
-        "gradual_unfreezing": {"strategy": "gradual_unfreezing"},
-        "discriminative": {"strategy": "fine_tuning", "factors": FACTOR},
-    }
-    return named.get(arm) or {"strategy": "fine_tuning", "upto": arm}
-
-
-def _fit_arm(arm, labelled, test, source, *, rate, seed):
-    source = None if arm == "scratch" else source
-    settings = {"rate": rate, "updates": 300, "seed": seed, **fit_arm_settings(arm)}
-    model, row = run_classifier(source, labelled, test, **settings)
+def _fit(labelled, test, source, *, rate, seed, **way):
+    source = None if way["strategy"] == "scratch" else source
+    model, row = run_classifier(source, labelled, test, rate=rate, updates=300, seed=seed, **way)
     return row | {"train_seconds": round(row["train_seconds"], 3), "trainable": _count_trainable(model)}
 
 
@@ -283,34 +237,34 @@ def _count_trainable(model):
 # ---------------------------------------------------------------- a real backbone
 
 BACKBONE_SIZE, BACKBONE_UPDATES = 96, 100
-BACKBONE_CUTS = {"last 1 block": "block6", "last 2 blocks": "block5", "last 3 blocks": "block4"}
 
 
-def backbone_depth(arm, budget, seed, *, rate=None, split="test"):
+def backbone_depth(labels, seed, *, rate=None, split="test", strategy, upto=None):
     """How much of an ImageNet backbone to fine-tune: eight groups of emoji at 96 pixels.
 
     Each seed draws another fold of concepts and another sample of labels.
 
     Parameters
     ----------
-    arm : {"logistic regression", "head", "last 1 block", "last 2 blocks", "last 3 blocks"}
-        Logistic regression on standardised features computed once, or EfficientNet-Lite0 with all frozen but its head
-        and so many of its seven blocks (and the last convolution).
-    budget : int
+    labels : int
         Labels per class.
     seed : int
     rate : float, optional
     split : {"validation", "test"}
+    strategy : {"logistic_regression", "linear_probing", "fine_tuning"}
+        Logistic regression on standardised features computed once; or EfficientNet-Lite0 with a new head.
+    upto : str, optional
+        The last frozen stage when fine-tuning.
 
     Returns
     -------
     dict
         ``score``: accuracy in %; ``train_seconds``: CPU seconds; ``trainable``: parameters that move.
     """
-    labelled = sample_budget(load_emoji("noto", "train", fold=seed % 10, size=BACKBONE_SIZE), budget, seed=seed)
+    labelled = sample_budget(load_emoji("noto", "train", fold=seed % 10, size=BACKBONE_SIZE), labels, seed=seed)
     test = load_emoji("noto", split, fold=seed % 10, size=BACKBONE_SIZE)
     backbone = load_backbone(size=BACKBONE_SIZE)
-    if arm == "logistic regression":
+    if strategy == "logistic_regression":
         started = time.process_time()
         features = extract_features(backbone, labelled.x)
         classifier = probe(features, labelled.y)
@@ -319,10 +273,8 @@ def backbone_depth(arm, budget, seed, *, rate=None, split="test"):
         trainable = len(labelled.label_names) * (features.shape[1] + 1)
         return {"score": score, "train_seconds": round(seconds, 3), "trainable": trainable}
     model = add_class_head(backbone, len(labelled.label_names), seed=seed)
-    settings = {"strategy": "linear_probing"} if arm == "head" else {"strategy": "fine_tuning"}
-    if arm in BACKBONE_CUTS:
-        settings["upto"] = backbone.stages[BACKBONE_CUTS[arm]]
-    fit = fit_transfer(model, labelled, learning_rate=rate, updates=BACKBONE_UPDATES, seed=seed, **settings)
+    settings = {"learning_rate": rate, "updates": BACKBONE_UPDATES, "seed": seed}
+    fit = fit_transfer(model, labelled, strategy=strategy, upto=upto and backbone.stages[upto], **settings)
     return {
         "score": 100 * accuracy(model, test),
         "learning_rate": rate,
@@ -330,3 +282,134 @@ def backbone_depth(arm, budget, seed, *, rate=None, split="test"):
         "train_seconds": round(fit.cpu_seconds, 3),
         "trainable": _count_trainable(model),
     }
+
+
+# ---------------------------------------------------------------- the studies
+
+
+def _sweep_arm(label, role, source, target, *, frozen=True):
+    return Arm(label, role, {"source": source, "target": target, "frozen": frozen}, tuned=True)
+
+
+def _arm(label, role, strategy, **settings):
+    return Arm(label, role, {"strategy": strategy, **settings}, tuned=True)
+
+
+# By the last frozen layer, from none to all.
+_BY_DEPTH = {
+    "none": _arm("nothing frozen", "transfer", "fine_tuning"),
+    "conv1": _arm("conv1 frozen", "transfer", "fine_tuning", upto="conv1"),
+    "conv2": _arm("frozen up to conv2", "transfer", "fine_tuning", upto="conv2"),
+    "conv3": _arm("frozen up to conv3", "transfer", "fine_tuning", upto="conv3"),
+    "conv4": _arm("all frozen but the head", "transfer", "linear_probing"),
+}
+_SCRATCH = {"scratch": _arm("training from scratch", "baseline", "scratch")}
+_ORDERS = {
+    "lp_ft": _arm("head first, then everything", "transfer", "lp_ft"),
+    "gradual_unfreezing": _arm("unfrozen stage by stage", "transfer", "gradual_unfreezing"),
+    "discriminative": _arm("early stages slower", "transfer", "fine_tuning", factors=FACTOR),
+}
+_WAYS = _SCRATCH | _BY_DEPTH | _ORDERS
+_TARGETS = {
+    "axis": Axis("labels", "labels per class", (2, 20, 200)),
+    "seeds": tuple(range(10)),
+    "rates": RATES[:4],
+    "tuning_seeds": (100,),
+    "compared": ("none", "scratch"),
+}
+
+STUDIES = (
+    Study(
+        "freezing_sweep",
+        freezing_sweep,
+        arms={
+            "AnB": _sweep_arm("from another task, frozen", "transfer", "A", "B"),
+            "AnB+": _sweep_arm("from another task, fine-tuned", "transfer", "A", "B", frozen=False),
+            "BnB": _sweep_arm("from the same task, frozen", "control", "B", "B"),
+            "BnB+": _sweep_arm("from the same task, fine-tuned", "control", "B", "B", frozen=False),
+            "RnB": _sweep_arm("random weights, frozen", "baseline", None, "B"),
+            "AnD": _sweep_arm("garments to digits, frozen", "transfer", "A", "digits"),
+            "AnD+": _sweep_arm("garments to digits, fine-tuned", "transfer", "A", "digits", frozen=False),
+            "RnD": _sweep_arm("random weights to digits, frozen", "baseline", None, "digits"),
+        },
+        axis=Axis("depth", "copied layers", tuple(range(len(SWEEP_LAYERS) + 1))),
+        seeds=tuple(range(5)),
+        rates=FEWER_RATES,
+        tuning_seeds=(100,),
+        compared=("AnB+", "BnB+"),
+    ),
+    Study("freeze_sketches", freeze_sketches, arms=_WAYS, chance=10.4, **_TARGETS),
+    Study("freeze_shoes", freeze_shoes, arms=_WAYS, chance=35.3, **_TARGETS),
+    Study(
+        "freeze_rates",
+        freeze_rates,
+        arms={
+            key: dataclasses.replace(_WAYS[key], tuned=False)
+            for key in ("scratch", "none", "conv4", "lp_ft", "gradual_unfreezing", "discriminative")
+        },
+        axis=Axis("learning rate", "learning rate", RATES),
+        seeds=tuple(range(5)),
+        chance=10.0,
+        compared=("none", "scratch"),
+    ),
+    Study(
+        "freeze_noisy_shoes",
+        freeze_noisy_shoes,
+        arms=_SCRATCH | _BY_DEPTH,
+        axis=Axis("labels", "labels per class", (20, 200)),
+        seeds=tuple(range(10)),
+        rates=(3e-5, 1e-4, *RATES[:3]),
+        tuning_seeds=(100, 101),
+        chance=35.3,
+        compared=("none", "scratch"),
+    ),
+    Study(
+        "backbone_depth",
+        backbone_depth,
+        arms={
+            "logistic regression": Arm(
+                "logistic regression on features", "transfer", {"strategy": "logistic_regression"}
+            ),
+            "head": _arm("the head alone", "transfer", "linear_probing"),
+            "last 1 block": _arm("the last block", "transfer", "fine_tuning", upto="block6"),
+            "last 2 blocks": _arm("the last 2 blocks", "transfer", "fine_tuning", upto="block5"),
+            "last 3 blocks": _arm("the last 3 blocks", "transfer", "fine_tuning", upto="block4"),
+        },
+        axis=Axis("labels", "labels per class", (20,)),
+        seeds=tuple(range(6)),
+        rates=FEWER_RATES,
+        tuning_seeds=(100,),
+        chance=17.6,
+        compared=("last 1 block", "head"),
+    ),
+)
+DEPTHS = tuple(_BY_DEPTH)
+_BY_NAME = {study.name: study for study in STUDIES}
+FREEZING_TARGETS = {
+    "sketches": _BY_NAME["freeze_sketches"],
+    "shoes": _BY_NAME["freeze_shoes"],
+    "shoes, careless labels": _BY_NAME["freeze_noisy_shoes"],
+}
+
+
+def fit_depth_once(target, labels, depth, *, seed=0):
+    """Run one setting of a freezing study at the stored rate, on the test split.
+
+    Parameters
+    ----------
+    target : str
+        One of :data:`FREEZING_TARGETS`.
+    labels : int
+        Labels per class, one of the stored ones.
+    depth : str
+        An arm of the study.
+    seed : int
+
+    Returns
+    -------
+    float
+        Accuracy in %.
+    """
+    study = FREEZING_TARGETS[target]
+    rate = load_study(study.name).rate(depth, labels)
+    return study.run(depth, labels, seed, rate=rate)["score"]

@@ -5,15 +5,16 @@ Finished runs are kept under ``.tl_cache/``, so it may be stopped at any time an
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas
 
-from tl_helpers.files import data_folder
+from tl_helpers.files import atomic_path, data_folder
 from tl_helpers.grid.stored import save_study
 from tl_helpers.routes.taxonomy import ROUTES
 from tl_helpers.studies.catalogue import ROUTE_STUDIES, STUDIES
-from tl_helpers.studies.route_results import tidy
+from tl_helpers.studies.route_results import route_of_study, tidy
 from tl_helpers.studies.tuning import measure, tune
 
 WORK = Path(".tl_cache/studies")
@@ -49,8 +50,9 @@ def _tune_and_measure(name, study, n_jobs):
         "rates": rates,
         "rates_offered": offered,
         "rates_at_edge": at_edge,
-        "budget_unit": study.budget_unit,
+        "budget_unit": study.axis.unit,
         "metric": study.metric,
+        "design": study.design(),
     }
     return runs, spec
 
@@ -63,7 +65,34 @@ def _run_routes(n_jobs):
         runs, specs[name] = _tune_and_measure(name, (ROUTE_STUDIES | STUDIES)[name], n_jobs)
         specs[name] |= runs.attrs["provenance"]
         tables.append(tidy(name, runs))
+        specs[name]["design"]["route"] = route_of_study(name).name
     table = pandas.concat(tables, ignore_index=True)
     environments = [each for spec in specs.values() for each in spec.pop("environments")]
     table.attrs["provenance"] = {"environments": [e for n, e in enumerate(environments) if e not in environments[:n]]}
     return table, {"studies": specs}
+
+
+def describe_stored(name):
+    """Write anew what the arms of a stored study are called and how they are to be judged; no run is repeated.
+
+    Parameters
+    ----------
+    name : str
+        See :func:`run_study`.
+
+    Returns
+    -------
+    pathlib.Path
+        The ``.json`` file. List it anew afterwards: ``python data/build/checksums.py``.
+    """
+    path = data_folder() / f"results/{name}.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if name == "routes":
+        for part, spec in record["spec"]["studies"].items():
+            spec["design"] = (ROUTE_STUDIES | STUDIES)[part].design() | {"route": route_of_study(part).name}
+    else:
+        record["spec"]["design"] = STUDIES[name].design()
+    with atomic_path(path) as temporary:
+        text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+    return path

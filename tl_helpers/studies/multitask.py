@@ -1,8 +1,7 @@
 """Which runs stand behind multi-task learning in notebook 06? How much the other tasks count, how losses are joined,
 and what a model forgets that learns one thing after the other instead of both at once.
 
-Each is a function of ``arm``, ``budget`` and ``seed`` for :mod:`tl_helpers.studies.catalogue`, which lists and runs
-them.
+The studies stand at the end; :mod:`tl_helpers.studies.catalogue` lists those of all notebooks.
 """
 
 from __future__ import annotations
@@ -11,8 +10,10 @@ import numpy as np
 
 from tl_helpers.datasets.dataset import sample_budget
 from tl_helpers.datasets.street import street
+from tl_helpers.experiments.design import Arm, Axis
 from tl_helpers.models.source_models import load_source_model
 from tl_helpers.studies.street_runs import run_shoe_scenes
+from tl_helpers.studies.study import FEWER_RATES, Study
 from tl_helpers.training.evaluation import accuracy
 from tl_helpers.training.fit import fit_transfer
 from tl_helpers.training.multitask import TASKS, forgetting, scene_loss
@@ -24,18 +25,18 @@ UPDATES = 200
 IMPORTANCE_SCENES = 100
 
 
-def task_importance(arm, budget, seed, *, rate=None, split="test"):
+def task_importance(weight, seed, *, rate=None, split="test", task):
     """How much should the other tasks count? One task of the shoe scenes is meant, two are there to help it.
 
     Parameters
     ----------
-    arm : {"class", "box", "mask"}
-        The task that is meant; its loss has weight 1.
-    budget : float
-        Weight of each of the other two losses; 0 leaves them out. There are 100 labelled scenes.
+    weight : float
+        Of each of the other two losses; 0 leaves them out. There are 100 labelled scenes.
     seed : int
     rate : float
     split : {"validation", "test"}
+    task : {"class", "box", "mask"}
+        The task that is meant; its loss has weight 1.
 
     Returns
     -------
@@ -43,62 +44,58 @@ def task_importance(arm, budget, seed, *, rate=None, split="test"):
         ``score``: of the task that is meant, in %; ``class`` (accuracy), ``box`` and ``mask`` (mean intersection over
         union), all in %, of those that were trained.
     """
-    weights = {task: 1.0 if task == arm else budget for task in TASKS}
+    weights = {one: 1.0 if one == task else weight for one in TASKS}
     measured = run_shoe_scenes(
         scene_loss(weights), IMPORTANCE_SCENES, rate=rate, updates=UPDATES, seed=seed, split=split
     )
-    trained = {task: value for task, value in measured.items() if weights[task]}
-    return {"score": trained[arm], "learning_rate": rate, "updates": UPDATES} | trained
+    trained = {one: value for one, value in measured.items() if weights[one]}
+    return {"score": trained[task], "learning_rate": rate, "updates": UPDATES} | trained
 
 
-def task_weighting(arm, budget, seed, *, rate=None, split="test"):
+def task_weighting(scenes, seed, *, rate=None, split="test", weighting):
     """Who sets the weights? Class, box and mask of the shoe scenes, with three ways to join their losses.
 
     Parameters
     ----------
-    arm : {"static", "uncertainty", "pcgrad"}
-        All weights 1; weights that are learned (Kendall, Gal and Cipolla 2018); gradients that are kept from undoing
-        each other (Yu et al. 2020).
-    budget : int
+    scenes : int
         Labelled scenes.
     seed, rate, split
         As for :func:`task_importance`.
+    weighting : {"static", "uncertainty", "pcgrad"}
+        All weights 1; weights that are learned (Kendall, Gal and Cipolla 2018); gradients that are kept from undoing
+        each other (Yu et al. 2020).
 
     Returns
     -------
     dict
         ``score``: the mean of ``class``, ``box`` and ``mask``, in %.
     """
-    loss = {"static": scene_loss(dict.fromkeys(TASKS, 1.0)), "uncertainty": scene_loss("uncertainty")}.get(arm)
-    measured = run_shoe_scenes(loss, budget, rate=rate, updates=UPDATES, seed=seed, split=split)
+    loss = {"static": scene_loss(dict.fromkeys(TASKS, 1.0)), "uncertainty": scene_loss("uncertainty")}.get(weighting)
+    measured = run_shoe_scenes(loss, scenes, rate=rate, updates=UPDATES, seed=seed, split=split)
     return {"score": float(np.mean(list(measured.values()))), "learning_rate": rate, "updates": UPDATES} | measured
 
 
 # ---------------------------------------------------------------- one after the other, or both at once
 
 REPLAYED = 2000
-FORGETTING_ARMS = (
-    "before",
-    "linear_probing 0.003",
-    *(f"{way} {rate:g}" for way in ("fine_tuning", "replay") for rate in (3e-4, 1e-3, 3e-3)),
-)
 
 
-def forgetting_garments(arm, budget, seed, *, rate=None, split="test"):
+def forgetting_garments(labels, seed, *, rate=None, split="test", way=None, learning_rate=None):
     """What does a classifier of photographs forget while it learns line drawings of the same garments?
 
     Parameters
     ----------
-    arm : str
-        ``"before"``: the source model as it is. Else a way and a learning rate, such as ``"fine_tuning 0.001"``:
-        ``"linear_probing"`` trains the head alone, ``"fine_tuning"`` everything, both on line drawings only;
-        ``"replay"`` trains everything on line drawings and 2,000 photographs, half and half: both tasks at once.
-    budget : int
+    labels : int
         Labelled line drawings per class.
     seed : int
     rate : None
         Nothing is tuned here.
     split : {"validation", "test"}
+    way : {"linear_probing", "fine_tuning", "replay"}, optional
+        ``"linear_probing"`` trains the head alone, ``"fine_tuning"`` everything, both on line drawings only;
+        ``"replay"`` trains everything on line drawings and 2,000 photographs, half and half: both tasks at once. The
+        source model as it is if it is left out.
+    learning_rate : float, optional
 
     Returns
     -------
@@ -110,10 +107,11 @@ def forgetting_garments(arm, budget, seed, *, rate=None, split="test"):
     before, model = load_source_model("street_garments"), load_source_model("street_garments")
     sketches, photos = street("sketch", split), street("photo", split)
     row = {"updates": 0}
-    if arm != "before":
-        way, rate = arm.split()
-        row = {"updates": UPDATES, "learning_rate": float(rate)}
-        learn_sketches(model, sample_budget(street("sketch", "target"), budget, seed=seed), way, float(rate), seed=seed)
+    if way is not None:
+        row = {"updates": UPDATES, "learning_rate": learning_rate}
+        learn_sketches(
+            model, sample_budget(street("sketch", "target"), labels, seed=seed), way, learning_rate, seed=seed
+        )
     row["source"] = 100 * accuracy(model, photos)
     row["forgotten"] = forgetting(before, model, photos)
     return {"score": 100 * accuracy(model, sketches)} | row
@@ -142,3 +140,54 @@ def learn_sketches(model, sketches, way, rate, *, seed):
     strategy = "linear_probing" if way == "linear_probing" else "fine_tuning"
     settings = {"learning_rate": rate, "updates": UPDATES, "batch_size": batch_size, "seed": seed}
     fit_transfer(model, data, strategy=strategy, **settings)
+
+
+# ---------------------------------------------------------------- the studies
+
+
+def _learned(label, role, way, rate):
+    return {f"{way} {rate:g}": Arm(f"{label} at {rate:g}", role, {"way": way, "learning_rate": rate})}
+
+
+STUDIES = (
+    Study(
+        "task_importance",
+        task_importance,
+        arms={"class": Arm("the class, helped by box and mask", "transfer", {"task": "class"}, tuned=True)},
+        axis=Axis("weight", "weight of each other task", (0.0, 0.1, 1.0, 10.0)),
+        seeds=tuple(range(5)),
+        rates=FEWER_RATES,
+        tuning_seeds=(100,),
+        metric="accuracy or mean IoU in %",
+    ),
+    Study(
+        "task_weighting",
+        task_weighting,
+        arms={
+            "static": Arm("all weights 1", "baseline", {"weighting": "static"}, tuned=True),
+            "uncertainty": Arm("weights learned", "transfer", {"weighting": "uncertainty"}, tuned=True),
+            "pcgrad": Arm("gradients projected", "transfer", {"weighting": "pcgrad"}, tuned=True),
+        },
+        axis=Axis("scenes", "labelled scenes", (100, 400)),
+        seeds=tuple(range(5)),
+        rates=FEWER_RATES,
+        metric="mean of accuracy and two mean IoUs in %",
+        compared=("uncertainty", "static"),
+    ),
+    Study(
+        "forgetting_garments",
+        forgetting_garments,
+        arms={"before": Arm("the source model as it is", "baseline")}
+        | _learned("the head alone", "transfer", "linear_probing", 3e-3)
+        | _learned("fine-tuning", "transfer", "fine_tuning", 3e-4)
+        | _learned("fine-tuning", "transfer", "fine_tuning", 1e-3)
+        | _learned("fine-tuning", "transfer", "fine_tuning", 3e-3)
+        | _learned("replay", "transfer", "replay", 3e-4)
+        | _learned("replay", "transfer", "replay", 1e-3)
+        | _learned("replay", "transfer", "replay", 3e-3),
+        axis=Axis("labels", "labels per class", (20, 200)),
+        seeds=tuple(range(5)),
+        chance=10.0,
+        compared=("replay 0.001", "fine_tuning 0.001"),
+    ),
+)

@@ -7,14 +7,13 @@ import numbers
 import numpy as np
 import pandas
 
+from tl_helpers.experiments.stored import load_study
 from tl_helpers.experiments.verdict import transfer_verdict
 from tl_helpers.grid.one_run import MEASURED
 from tl_helpers.grid.run import run_grid
-from tl_helpers.grid.stored import load_study, study_provenance
 from tl_helpers.routes.taxonomy import ROUTES, find_route
 from tl_helpers.studies.catalogue import ROUTE_STUDIES, STUDIES
-from tl_helpers.studies.routes import ARM_NAMES, COMPARISONS, role_of
-from tl_helpers.studies.tuning import measured_run
+from tl_helpers.studies.tuning import measured_run, measured_settings
 
 
 def run_route(route, budgets=None, seeds=(0,), *, arms=None, path=None, n_jobs=1):
@@ -48,22 +47,21 @@ def run_route(route, budgets=None, seeds=(0,), *, arms=None, path=None, n_jobs=1
     >>> runs = run_route("Domain Adaptation", budgets=[20], seeds=[0])  # doctest: +SKIP
     """
     route = find_route(route)
-    study, comparison = ROUTE_STUDIES[route.study], COMPARISONS[route.study]
-    arms = list(arms or (comparison.treatment, comparison.baseline))
+    study = ROUTE_STUDIES[route.study]
+    arms = list(arms or study.compared)
     unknown = [arm for arm in arms if arm not in study.arms]
     if unknown:
         raise ValueError(f"{route.name} has no arm {unknown[0]!r}; it has {', '.join(study.arms)}.")
-    budgets = list(study.budgets if budgets is None else budgets)
+    budgets = list(study.axis.values if budgets is None else budgets)
     odd = [
         budget for budget in budgets if isinstance(budget, bool) or not isinstance(budget, numbers.Real) or budget < 1
     ]
     if odd:
-        raise ValueError(f"{route.name} takes numbers of {study.budget_unit} as budgets, 1 or more, not {odd[0]!r}.")
-    stored = study_provenance("routes")["spec"]["studies"][route.study]["rates"]
+        raise ValueError(f"{route.name} takes numbers of {study.axis.unit} as budgets, 1 or more, not {odd[0]!r}.")
+    stored = load_study("routes").part(route.study).rates
     rates = {f"{arm}/{budget}": _nearest_rate(stored, arm, budget) for arm in arms for budget in budgets}
-    runs = run_grid(
-        measured_run, arms, budgets, seeds, path=path, n_jobs=n_jobs, experiment=study.function, rates=rates
-    )
+    settings = {"path": path, "n_jobs": n_jobs, **measured_settings(study, rates)}
+    runs = run_grid(measured_run, arms, budgets, seeds, **settings)
     return tidy(route.study, runs)
 
 
@@ -71,6 +69,21 @@ def _nearest_rate(rates, arm, budget):
     """Return the tuned rate of the nearest stored budget; None for an arm that has none."""
     stored = {float(key.rsplit("/", 1)[1]): rate for key, rate in rates.items() if key.rsplit("/", 1)[0] == arm}
     return stored[min(stored, key=lambda one: abs(np.log(one / budget)))] if stored else None
+
+
+def route_of_study(study):
+    """Return the route to which a study belongs.
+
+    Parameters
+    ----------
+    study : str
+        The ``study`` of a route or one of its ``further_studies``.
+
+    Returns
+    -------
+    Route
+    """
+    return next(route for route in ROUTES if study in (route.study, *route.further_studies))
 
 
 def tidy(study, runs):
@@ -91,14 +104,15 @@ def tidy(study, runs):
         trained by gradient), ``seconds`` (of CPU), then what else the study measured, and ``spec``, the hash of what
         the run depended on.
     """
-    route = next(route for route in ROUTES if study in (route.study, *route.further_studies))
+    route = route_of_study(study)
     settings = (ROUTE_STUDIES | STUDIES)[study]
+    roles = {key: arm.role for key, arm in settings.arms.items()}
     shared = {
         "route": route.name,
         "arm": runs["arm"],
-        "role": runs["arm"].map(role_of),
+        "role": runs["arm"].map(roles),
         "budget": runs["budget"],
-        "budget_unit": settings.budget_unit,
+        "budget_unit": settings.axis.unit,
         "seed": runs["seed"],
         "fold": runs["fold"] if "fold" in runs else 0,
         "metric": settings.metric,
@@ -111,39 +125,29 @@ def tidy(study, runs):
     return others.assign(**shared)[[*shared, *others]]
 
 
-def route_verdict(route, runs=None):
+def route_verdict(route, stored=None):
     """Judge a route's main comparison, with the usual doubts: more updates, another head, the offer of rates.
 
     Parameters
     ----------
     route : Route or str
-    runs : pandas.DataFrame, optional
+    stored : tl_helpers.experiments.stored.StoredStudy, optional
         As ``load_study("routes")`` returns it, which is taken if it is left out.
 
     Returns
     -------
     tl_helpers.experiments.verdict.TransferVerdict
     """
-    route = find_route(route)
-    runs = load_study("routes") if runs is None else runs
-    treatment, baseline, controls, chance = COMPARISONS[route.study]
-    runs = runs[(runs["route"] == route.name) & runs["arm"].isin([treatment, baseline, *controls])]
-    return transfer_verdict(
-        runs.assign(arm=runs["arm"].map(ARM_NAMES)),
-        ARM_NAMES[treatment],
-        ARM_NAMES[baseline],
-        controls=[ARM_NAMES[control] for control in controls],
-        chance=chance,
-        learning_rates=study_provenance("routes")["spec"]["studies"][route.study]["rates_offered"],
-    )
+    study = (stored or load_study("routes")).part(find_route(route).study)
+    return transfer_verdict(study, *study.compared)
 
 
-def route_gains(runs=None):
+def route_gains(stored=None):
     """Table what every route gains, budget by budget.
 
     Parameters
     ----------
-    runs : pandas.DataFrame, optional
+    stored : tl_helpers.experiments.stored.StoredStudy, optional
         See :func:`route_verdict`.
 
     Returns
@@ -152,7 +156,7 @@ def route_gains(runs=None):
         One row per route and budget: ``route``, ``budget``, ``n``, ``difference`` with ``low`` and ``high`` (points,
         95 % interval), ``p``, ``p_holm`` (corrected over the route's budgets) and ``verdict``, the checks included.
     """
-    runs = load_study("routes") if runs is None else runs
-    tables = [route_verdict(route, runs).table.assign(route=route.name) for route in ROUTES]
+    stored = stored or load_study("routes")
+    tables = [route_verdict(route, stored).table.assign(route=route.name) for route in ROUTES]
     table = pandas.concat(tables, ignore_index=True)
     return table[["route", *(name for name in table if name != "route")]]

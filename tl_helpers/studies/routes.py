@@ -1,15 +1,14 @@
 """Which runs stand behind the eight routes? One small experiment per route, each with its honest baselines.
 
-Each is a function of ``arm``, ``budget`` and ``seed`` for :mod:`tl_helpers.studies.catalogue`, as short as a screen.
-What is compared with what stands in :data:`COMPARISONS`. Two endings mean the same everywhere: ``_longer`` gets four
-times the updates, ``_gap`` pools its features by their global average before the head instead of flattening them.
+Each is a function as short as a screen; the studies stand at the end, and what is compared with what in each of them.
+Two settings mean the same everywhere: ``updates``, and ``head``: whether the features are flattened before the head or
+pooled by their global average.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from functools import cache
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -18,6 +17,7 @@ from keras import ops
 from tl_helpers.datasets.collections import scraped_thumbnails, two_digit_collections
 from tl_helpers.datasets.dataset import draw_per_class, sample_budget, with_wrong_labels
 from tl_helpers.datasets.street import load_street_scenes, street
+from tl_helpers.experiments.design import Arm, Axis
 from tl_helpers.models.small_network import small_cnn
 from tl_helpers.studies.street_runs import (
     held_out_scenes,
@@ -27,34 +27,23 @@ from tl_helpers.studies.street_runs import (
     run_shoe_scenes,
     starting_body,
 )
+from tl_helpers.studies.study import FEWER_RATES, Study
 from tl_helpers.training.evaluation import accuracy
 from tl_helpers.training.fit import fit_transfer
 from tl_helpers.training.multitask import scene_loss
 
-UPDATES = 200
+UPDATES, LONGER = 200, 800
 
 
-def _updates(arm):
-    return 4 * UPDATES if arm.endswith("_longer") else UPDATES
+def _row(rate, updates, score):
+    return {"score": score, "learning_rate": rate, "updates": updates}
 
 
-def _head(arm):
-    return "average" if arm.endswith("_gap") else "flatten"
-
-
-def _row(arm, rate, score):
-    return {"score": score, "learning_rate": rate, "updates": _updates(arm)}
-
-
-def _classify(arm, source, labelled, test, *, rate, seed):
-    """Train by the strategy that the arm's name begins with; return the row."""
-    strategy = next(name for name in ("linear_probing", "fine_tuning", "scratch") if arm.startswith(name))
-    if strategy == "scratch":
-        source = None
-    elif "random_source" in arm:
-        source = _random_label_model()
-    settings = {"rate": rate, "updates": _updates(arm), "seed": seed, "strategy": strategy, "head": _head(arm)}
-    return run_classifier(source, labelled, test, **settings)[1]
+def _classify(source, labelled, test, *, strategy, random_source=False, **settings):
+    """Train by a strategy and return the row; from a source whose labels mean nothing if that is asked for."""
+    source = None if strategy == "scratch" else _random_label_model() if random_source else source
+    settings = {"updates": UPDATES, **settings}
+    return run_classifier(source, labelled, test, strategy=strategy, **settings)[1]
 
 
 @cache  # trains
@@ -67,148 +56,157 @@ def _random_label_model():
     return model
 
 
-def task_fine_tuning(arm, budget, seed, *, rate=None, split="test"):
+def task_fine_tuning(labels, seed, *, rate=None, split="test", strategy, **settings):
     """Five families of garments → three kinds of shoe, in the same photographs.
 
     Parameters
     ----------
-    arm : str
-        ``"scratch"``, ``"fine_tuning"``, ``"linear_probing"``; ``"regression"``, logistic regression on the source's
-        features; ``"scratch_longer"``, ``"scratch_gap"``, ``"fine_tuning_gap"``; ``"fine_tuning_random_source"``,
-        which starts from a source that was trained on shuffled labels.
-    budget : int
+    labels : int
         Labels per class.
     seed : int
     rate : float, optional
     split : {"validation", "test"}
+    strategy : {"scratch", "fine_tuning", "linear_probing", "regression"}
+        The last is logistic regression on the source's features.
+    **settings
+        ``updates`` and ``head`` (:func:`tl_helpers.studies.street_runs.run_classifier`); ``random_source``: whether
+        the source was trained on shuffled labels.
 
     Returns
     -------
     dict
         ``score``: accuracy in %.
     """
-    labelled = sample_budget(street("photo", "target", "shoe"), budget, seed=seed)
+    labelled = sample_budget(street("photo", "target", "shoe"), labels, seed=seed)
     test = street("photo", split, "shoe")
-    if arm == "regression":
+    if strategy == "regression":
         return run_probe(starting_body("street_families", labelled.x.shape[1:], seed=seed), labelled, test)
-    return _classify(arm, "street_families", labelled, test, rate=rate, seed=seed)
+    return _classify("street_families", labelled, test, strategy=strategy, rate=rate, seed=seed, **settings)
 
 
-def domain_adaptation(arm, budget, seed, *, rate=None, split="test"):
-    """Garments in photographs → the same garments in line drawings, or (arms with ``xray``) in x-rays.
+def domain_adaptation(labels, seed, *, rate=None, split="test", strategy, view="sketch", **settings):
+    """Garments in photographs → the same garments in line drawings or in x-rays.
 
     Parameters
     ----------
-    arm : str
-        ``"scratch"``, ``"fine_tuning"``, ``"linear_probing"``, ``"regression"``; ``"scratch_longer"``,
-        ``"scratch_gap"``, ``"fine_tuning_gap"``; ``"scratch_xray"`` and ``"fine_tuning_xray"``.
-    budget, seed, rate, split
+    labels, seed, rate, split, strategy, **settings
         As for :func:`task_fine_tuning`.
+    view : {"sketch", "xray"}
+        Of the target.
 
     Returns
     -------
     dict
         ``score``: accuracy in %.
     """
-    view = "xray" if arm.endswith("_xray") else "sketch"
-    labelled, test = sample_budget(street(view, "target"), budget, seed=seed), street(view, split)
-    if arm == "regression":
+    labelled, test = sample_budget(street(view, "target"), labels, seed=seed), street(view, split)
+    if strategy == "regression":
         return run_probe(starting_body("street_garments", labelled.x.shape[1:], seed=seed), labelled, test)
-    return _classify(arm, "street_garments", labelled, test, rate=rate, seed=seed)
+    return _classify("street_garments", labelled, test, strategy=strategy, rate=rate, seed=seed, **settings)
 
 
-def _detect(arm, scenes, test, *, rate, seed):
+def _detect(scenes, test, *, strategy, **settings):
     """Train a detector of one object and return the row: mean overlap and the share found."""
-    strategy = arm.removesuffix("_longer").removesuffix("_xray")
     source = None if strategy == "scratch" else "street_garments"
-    settings = {"rate": rate, "updates": _updates(arm), "seed": seed, "strategy": strategy}
-    overlap, row = run_detector(source, scenes, test, **settings)
+    overlap, row = run_detector(source, scenes, test, strategy=strategy, **settings)
     return row | {"hit_rate": 100 * (overlap > 0.5).mean()}
 
 
-def task_adaptation(arm, budget, seed, *, rate=None, split="test"):
+def task_adaptation(scenes, seed, *, rate=None, split="test", strategy, updates=UPDATES):
     """A classifier of garments → a box around the sneaker among other shoes.
 
     Parameters
     ----------
-    arm : {"scratch", "scratch_longer", "fine_tuning", "linear_probing"}
-    budget : int
+    scenes : int
         Labelled scenes.
     seed, rate, split
         As for :func:`task_fine_tuning`.
+    strategy : {"scratch", "fine_tuning", "linear_probing"}
+    updates : int
 
     Returns
     -------
     dict
         ``score``: mean intersection over union in %; ``hit_rate``: boxes with more than half, in %.
     """
-    scenes = load_street_scenes("photo", "target", n=budget, seed=seed)
-    return _detect(arm, scenes, held_out_scenes(split, "sneaker", "shoe"), rate=rate, seed=seed)
+    labelled, test = (
+        load_street_scenes("photo", "target", n=scenes, seed=seed),
+        held_out_scenes(split, "sneaker", "shoe"),
+    )
+    return _detect(labelled, test, strategy=strategy, rate=rate, updates=updates, seed=seed)
 
 
-def modality_transfer(arm, budget, seed, *, rate=None, split="test"):
+def modality_transfer(scenes, seed, *, rate=None, split="test", strategy, updates=UPDATES, xray=False):
     """A classifier of garments → find the digit 3 among other digits, or (``xray``) the sneaker in x-rays.
 
     There are no validation digits: rates are chosen on scenes of the pool that a source model would have had.
 
     Parameters
     ----------
-    arm : {"scratch", "scratch_longer", "fine_tuning", "linear_probing", "scratch_xray", "fine_tuning_xray"}
-    budget, seed, rate, split
+    scenes, seed, rate, split, strategy, updates
         As for :func:`task_adaptation`.
+    xray : bool
 
     Returns
     -------
     dict
         As for :func:`task_adaptation`.
     """
-    if arm.endswith("_xray"):
+    if xray:
         view, target, distractors = "xray", "sneaker", "shoe"
     else:
         view, target, distractors = "photo", "3", "digit"
         split = {"validation": "source"}.get(split, split)
-    scenes = load_street_scenes(view, "target", n=budget, seed=seed, target=target, distractors=distractors)
-    return _detect(arm, scenes, held_out_scenes(split, target, distractors, view), rate=rate, seed=seed)
+    labelled = load_street_scenes(view, "target", n=scenes, seed=seed, target=target, distractors=distractors)
+    test = held_out_scenes(split, target, distractors, view)
+    return _detect(labelled, test, strategy=strategy, rate=rate, updates=updates, seed=seed)
 
 
-def dataset_merging(arm, budget, seed, *, rate=None, split="test"):
+def dataset_merging(labels, seed, *, rate=None, split="test", wrong=None, head="flatten", updates=UPDATES):
     """Own labelled garments, and 1,500 scraped thumbnails of 14 × 14 pixels, of whose labels some are wrong.
 
     Parameters
     ----------
-    arm : {"own", "own_longer", "own_gap", "merged_0", "merged_30", "merged_70", "merged_0_gap"}
-        Own pictures alone, or thrown together with thumbnails of whose labels so many per cent are wrong.
-    budget : int
+    labels : int
         Own labels per class.
     seed, rate, split
         As for :func:`task_fine_tuning`.
+    wrong : float, optional
+        0…1: the share of wrong labels among the thumbnails that own pictures are thrown together with; own pictures
+        alone if it is left out.
+    head : {"flatten", "average"}
+    updates : int
 
     Returns
     -------
     dict
         ``score``: accuracy in % on own pictures.
     """
-    own = sample_budget(street("photo", "target"), budget, seed=seed)
+    own = sample_budget(street("photo", "target"), labels, seed=seed)
     x, y = own.x, own.y
-    if arm.startswith("merged"):
-        scraped = with_wrong_labels(scraped_thumbnails(seed), int(arm.split("_")[1]) / 100, seed=seed)
+    if wrong is not None:
+        scraped = with_wrong_labels(scraped_thumbnails(seed), wrong, seed=seed)
         x, y = np.concatenate([x, scraped.x]), np.concatenate([y, scraped.y])
-    model = small_cnn((28, 28, 1), 10, head=_head(arm), seed=seed)
-    fit_transfer(model, (x, y), strategy="scratch", learning_rate=rate, updates=_updates(arm), seed=seed)
-    return _row(arm, rate, 100 * accuracy(model, street("photo", split)))
+    model = small_cnn((28, 28, 1), 10, head=head, seed=seed)
+    fit_transfer(model, (x, y), strategy="scratch", learning_rate=rate, updates=updates, seed=seed)
+    return _row(rate, updates, 100 * accuracy(model, street("photo", split)))
 
 
-def weight_sharing(arm, budget, seed, *, rate=None, split="test"):
+def weight_sharing(labels, seed, *, rate=None, split="test", shared, own_stems=False, head="flatten", updates=UPDATES):
     """Digits from two collections: one network for both, or one for each.
 
     Parameters
     ----------
-    arm : {"separate", "separate_longer", "separate_gap", "shared", "shared_gap", "own_stems"}
-        ``"own_stems"`` shares all but the first layer: each collection comes in a channel of its own.
-    budget : int
+    labels : int
         Labels per class and collection.
     seed, rate, split
         As for :func:`task_fine_tuning`.
+    shared : bool
+        Whether one network learns both collections.
+    own_stems : bool
+        Whether all but the first layer is shared: each collection comes in a channel of its own.
+    head : {"flatten", "average"}
+    updates : int
 
     Returns
     -------
@@ -218,79 +216,81 @@ def weight_sharing(arm, budget, seed, *, rate=None, split="test"):
     train, test = {}, {}
     for number, (name, parts) in enumerate(two_digit_collections().items()):
         x, y = parts["train"]
-        rows = draw_per_class(y, budget, seed=[seed, number])
+        rows = draw_per_class(y, labels, seed=[seed, number])
         train[name], test[name] = (x[rows], y[rows]), parts[split]
-    if arm == "own_stems":
+    if own_stems:
         for pairs in (train, test):
             for number, name in enumerate(pairs):
                 x = np.zeros((*pairs[name][0].shape[:3], 2), "uint8")
                 x[..., number] = pairs[name][0][..., 0]
                 pairs[name] = x, pairs[name][1]
-    settings = {"strategy": "scratch", "learning_rate": rate, "updates": _updates(arm), "seed": seed}
+    settings = {"strategy": "scratch", "learning_rate": rate, "updates": updates, "seed": seed}
     scores = []
-    if arm.startswith("separate"):
+    if not shared:
         for name, data in train.items():
-            model = small_cnn((28, 28, 1), 10, head=_head(arm), seed=seed)
+            model = small_cnn((28, 28, 1), 10, head=head, seed=seed)
             fit_transfer(model, data, **settings)
             scores.append(100 * accuracy(model, test[name]))
     else:
         both = tuple(np.concatenate(parts) for parts in zip(*train.values(), strict=True))
-        model = small_cnn(both[0].shape[1:], 10, head=_head(arm), seed=seed)
+        model = small_cnn(both[0].shape[1:], 10, head=head, seed=seed)
         fit_transfer(model, both, **settings)
         scores = [100 * accuracy(model, test[name]) for name in test]
-    return _row(arm, rate, float(np.mean(scores))) | {f"accuracy {n}": s for n, s in zip(train, scores, strict=True)}
+    return _row(rate, updates, float(np.mean(scores))) | {
+        f"accuracy {n}": s for n, s in zip(train, scores, strict=True)
+    }
 
 
-def multi_task(arm, budget, seed, *, rate=None, split="test"):
+def multi_task(scenes, seed, *, rate=None, split="test", weights, score="class", updates=UPDATES):
     """Which shoe, where, and which pixels: one trunk for all three questions, or a network for each.
 
     Parameters
     ----------
-    arm : {"class", "class_longer", "box", "mask", "joint", "joint_mask_0.1"}
-        A network for one question; or one for all, in the last with a tenth of the weight on the mask.
-    budget : int
+    scenes : int
         Labelled scenes.
     seed, rate, split
         As for :func:`task_fine_tuning`.
+    weights : dict of str to float
+        Of the losses of ``"class"``, ``"box"`` and ``"mask"``; 0 leaves a question out.
+    score : {"class", "box", "mask"}
+    updates : int
 
     Returns
     -------
     dict
-        ``score``: accuracy in % of the class, or for ``"box"`` and ``"mask"`` the mean overlap in %; and as far as the
-        arm answers them ``class``, ``box`` and ``mask``.
+        ``score``: accuracy in % of the class, or the mean overlap in % of the box or the mask; and of what was asked
+        ``class``, ``box`` and ``mask``.
     """
-    asked = arm.removesuffix("_longer")
-    weights = {"class": 1.0, "box": 1.0, "mask": 0.1 if asked == "joint_mask_0.1" else 1.0}
-    if asked in weights:
-        weights = {task: float(task == asked) for task in weights}
-    settings = {"rate": rate, "updates": _updates(arm), "seed": seed, "split": split}
-    measured = run_shoe_scenes(scene_loss(weights), budget, **settings)
+    settings = {"rate": rate, "updates": updates, "seed": seed, "split": split}
+    measured = run_shoe_scenes(scene_loss(weights), scenes, **settings)
     measured = {task: value for task, value in measured.items() if weights[task]}
-    return _row(arm, rate, measured[asked if asked in weights else "class"]) | measured
+    return _row(rate, updates, measured[score]) | measured
 
 
-def parallel_training(arm, budget, seed, *, rate=None, split="test"):
+def parallel_training(labels, seed, *, rate=None, split="test", parallel, updates=UPDATES):
     """Naming garments beside telling odd from even digits: two problems that share nothing but a trunk.
 
     Parameters
     ----------
-    arm : {"separate", "separate_longer", "parallel"}
-    budget : int
+    labels : int
         Labels per garment; of digits there are 500 in all.
     seed, rate, split
         As for :func:`task_fine_tuning`.
+    parallel : bool
+        Whether one network learns both problems.
+    updates : int
 
     Returns
     -------
     dict
         ``score``: accuracy in % of the garments.
     """
-    garments = sample_budget(street("photo", "target"), budget, seed=seed)
-    test, settings = street("photo", split), {"updates": _updates(arm), "seed": seed, "learning_rate": rate}
-    if arm.startswith("separate"):
+    garments = sample_budget(street("photo", "target"), labels, seed=seed)
+    test, settings = street("photo", split), {"updates": updates, "seed": seed, "learning_rate": rate}
+    if not parallel:
         model = small_cnn((28, 28, 1), 10, head="flatten", seed=seed)
         fit_transfer(model, garments, strategy="scratch", **settings)
-        return _row(arm, rate, 100 * accuracy(model, test))
+        return _row(rate, updates, 100 * accuracy(model, test))
     digits = street("photo", "source", "digit")
     rows = np.random.default_rng(seed).permutation(len(digits))[:500]
     x = np.concatenate([garments.x, digits.x[rows]])
@@ -299,7 +299,7 @@ def parallel_training(arm, budget, seed, *, rate=None, split="test"):
     model = small_cnn((28, 28, 1), 12, head="flatten", seed=seed)
     fit_transfer(model, (x, y), strategy="scratch", loss=_own_question, **settings)
     predicted = model.predict(test.x, batch_size=500, verbose=0)[:, :10].argmax(axis=1)
-    return _row(arm, rate, 100 * float((predicted == test.y).mean()))
+    return _row(rate, updates, 100 * float((predicted == test.y).mean()))
 
 
 def _own_question(target, output):
@@ -309,76 +309,174 @@ def _own_question(target, output):
     return keras.losses.sparse_categorical_crossentropy(target, output - 1e4 * asked, from_logits=True)
 
 
-class Comparison(NamedTuple):
-    """What the gain of a route is read from.
+# ---------------------------------------------------------------- the studies
 
-    Parameters
-    ----------
-    treatment, baseline : str
-        Two arms.
-    controls : tuple of str
-        Arms that are the baseline with an advantage: a gain must hold against them too.
-    chance : float
-        The score of the best answer that is always the same, in %: the share of the commonest class among the test
-        pictures (of two collections, the mean), or the overlap of the best single box with those of all test scenes.
+
+def _arm(label, role, *, check_of=None, sparse=False, **settings):
+    return Arm(label, role, settings, tuned=True, check_of=check_of, sparse=sparse)
+
+
+def _study(name, function, arms, axis, *, chance, compared, metric="accuracy in %"):
+    """Describe the study of one route: all with the same seeds and the same offer of rates.
+
+    The chance is the share of the commonest class among the test pictures (of two collections, the mean), or the
+    overlap of the best single box with those of all test scenes.
     """
-
-    treatment: str
-    baseline: str
-    controls: tuple[str, ...]
-    chance: float
+    settings = {"rates": FEWER_RATES, "tuning_seeds": (100,), "metric": metric, "chance": chance, "compared": compared}
+    return Study(name, function, arms, axis, seeds=tuple(range(6)), **settings)
 
 
-COMPARISONS = {
-    "route_task_fine_tuning": Comparison("fine_tuning", "scratch", ("scratch_longer", "scratch_gap"), 35.3),
-    "route_domain_adaptation": Comparison("fine_tuning", "scratch", ("scratch_longer", "scratch_gap"), 10.4),
-    "route_task_adaptation": Comparison("fine_tuning", "scratch", ("scratch_longer",), 19.0),
-    "route_modality_transfer": Comparison("fine_tuning", "scratch", ("scratch_longer",), 18.3),
-    "route_dataset_merging": Comparison("merged_0", "own", ("own_longer", "own_gap"), 10.4),
-    "route_weight_sharing": Comparison("shared", "separate", ("separate_longer", "separate_gap"), 11.4),
-    "route_multi_task": Comparison("joint", "class", ("class_longer",), 35.8),
-    "route_parallel_training": Comparison("parallel", "separate", ("separate_longer",), 10.4),
+def _controlled(label, role, baseline, *, longer=True, head=False, **settings):
+    """Return the variants of an arm with four times the updates and with another head."""
+    words = {"check_of": baseline, "sparse": True, **settings}
+    more = f"{label} with 4 times the updates"
+    arms = {f"{baseline}_longer": _arm(more, role, updates=LONGER, **words)} if longer else {}
+    return arms | (
+        {f"{baseline}_gap": _arm(f"{label} with another head", role, head="average", **words)} if head else {}
+    )
+
+
+def _check(label, role, **settings):
+    return _arm(label, role, sparse=True, **settings)
+
+
+_LABELS = Axis("labels", "labels per class", (5, 10, 20, 50, 200))
+_SCENES = Axis("scenes", "labelled scenes", (25, 50, 100, 200, 400))
+_SCRATCH, _FINE_TUNING = "training from scratch", "fine-tuning"
+_MAIN = {
+    "scratch": _arm(_SCRATCH, "baseline", strategy="scratch"),
+    "fine_tuning": _arm(_FINE_TUNING, "transfer", strategy="fine_tuning"),
+    "linear_probing": _arm("a frozen body with a new head", "transfer", strategy="linear_probing"),
 }
-
-# What the arms of the main comparisons are called in sentences and legends.
-ARM_NAMES = {
-    "fine_tuning": "fine-tuning",
-    "scratch": "training from scratch",
-    "scratch_longer": "training from scratch with 4 times the updates",
-    "scratch_gap": "training from scratch with another head",
-    "linear_probing": "a frozen body with a new head",
-    "merged_0": "own and scraped pictures together",
-    "own": "own pictures alone",
-    "own_longer": "own pictures alone with 4 times the updates",
-    "own_gap": "own pictures alone with another head",
-    "shared": "one network for both collections",
-    "separate": "a network of its own",
-    "separate_longer": "a network of its own with 4 times the updates",
-    "separate_gap": "a network of its own with another head",
-    "joint": "one network for class, box and mask",
-    "class": "a network for the class alone",
-    "class_longer": "a network for the class alone with 4 times the updates",
-    "parallel": "one network for two unrelated problems",
+_REGRESSION = {
+    "regression": Arm("logistic regression on the source's features", "transfer", {"strategy": "regression"})
 }
+_LONGER = _controlled(_SCRATCH, "baseline", "scratch", strategy="scratch")
+_GAPS = _controlled(_SCRATCH, "baseline", "scratch", longer=False, head=True, strategy="scratch") | {
+    "fine_tuning_gap": _check("fine-tuning with another head", "transfer", strategy="fine_tuning", head="average")
+}
+_OWN, _SEPARATE, _CLASS = "own pictures alone", "a network of its own", "a network for the class alone"
 
-# Arms without knowledge from elsewhere, and arms whose source knows nothing.
-BASELINES = ("scratch", "own", "separate", "class", "box", "mask", "image", "text", "keywords", "late_fusion")
-CONTROLS = ("fine_tuning_random_source",)
+
+def _alone(question):
+    return {task: float(task == question) for task in ("class", "box", "mask")}
 
 
-def role_of(arm):
-    """Say what part an arm plays.
+_ALL = dict.fromkeys(("class", "box", "mask"), 1.0)
 
-    Parameters
-    ----------
-    arm : str
-
-    Returns
-    -------
-    {"transfer", "baseline", "control"}
-    """
-    if arm in CONTROLS:
-        return "control"
-    for ending in ("_longer", "_gap", "_xray", "_network", "_keywords"):
-        arm = arm.removesuffix(ending)
-    return "baseline" if arm in BASELINES else "transfer"
+STUDIES = (
+    _study(
+        "route_task_fine_tuning",
+        task_fine_tuning,
+        _MAIN
+        | _LONGER
+        | _GAPS
+        | {
+            "fine_tuning_random_source": _check(
+                "fine-tuning from shuffled labels", "control", strategy="fine_tuning", random_source=True
+            )
+        }
+        | _REGRESSION,
+        _LABELS,
+        chance=35.3,
+        compared=("fine_tuning", "scratch"),
+    ),
+    _study(
+        "route_domain_adaptation",
+        domain_adaptation,
+        _MAIN
+        | _LONGER
+        | _GAPS
+        | {
+            "scratch_xray": _check("x-rays from scratch", "baseline", strategy="scratch", view="xray"),
+            "fine_tuning_xray": _check("x-rays by fine-tuning", "transfer", strategy="fine_tuning", view="xray"),
+        }
+        | _REGRESSION,
+        _LABELS,
+        chance=10.4,
+        compared=("fine_tuning", "scratch"),
+    ),
+    _study(
+        "route_task_adaptation",
+        task_adaptation,
+        _MAIN | _LONGER,
+        _SCENES,
+        chance=19.0,
+        compared=("fine_tuning", "scratch"),
+        metric="mean IoU in %",
+    ),
+    _study(
+        "route_modality_transfer",
+        modality_transfer,
+        _MAIN
+        | _LONGER
+        | {
+            "scratch_xray": _check("x-rays from scratch", "baseline", strategy="scratch", xray=True),
+            "fine_tuning_xray": _check("x-rays by fine-tuning", "transfer", strategy="fine_tuning", xray=True),
+        },
+        _SCENES,
+        chance=18.3,
+        compared=("fine_tuning", "scratch"),
+        metric="mean IoU in %",
+    ),
+    _study(
+        "route_dataset_merging",
+        dataset_merging,
+        {
+            "own": _arm(_OWN, "baseline"),
+            "merged_0": _arm("own and scraped pictures together", "transfer", wrong=0.0),
+            "merged_30": _arm("together, 30 % of the scraped labels wrong", "transfer", wrong=0.3),
+            "merged_70": _arm("together, 70 % of the scraped labels wrong", "transfer", wrong=0.7),
+        }
+        | _controlled(_OWN, "baseline", "own", head=True)
+        | {"merged_0_gap": _check("together with another head", "transfer", wrong=0.0, head="average")},
+        _LABELS,
+        chance=10.4,
+        compared=("merged_0", "own"),
+    ),
+    _study(
+        "route_weight_sharing",
+        weight_sharing,
+        {
+            "separate": _arm(_SEPARATE, "baseline", shared=False),
+            "shared": _arm("one network for both collections", "transfer", shared=True),
+            "own_stems": _check("one network with stems of their own", "transfer", shared=True, own_stems=True),
+        }
+        | _controlled(_SEPARATE, "baseline", "separate", head=True, shared=False)
+        | {"shared_gap": _check("one network with another head", "transfer", shared=True, head="average")},
+        Axis("labels", "labels per class", (3, 5, 10, 20, 50)),
+        chance=11.4,
+        compared=("shared", "separate"),
+    ),
+    _study(
+        "route_multi_task",
+        multi_task,
+        {
+            "class": _arm(_CLASS, "baseline", weights=_alone("class")),
+            "joint": _arm("one network for class, box and mask", "transfer", weights=_ALL),
+        }
+        | _controlled(_CLASS, "baseline", "class", weights=_alone("class"))
+        | {
+            "box": _check("a network for the box alone", "baseline", weights=_alone("box"), score="box"),
+            "mask": _check("a network for the mask alone", "baseline", weights=_alone("mask"), score="mask"),
+            "joint_mask_0.1": _check(
+                "one network, a tenth of the weight on the mask", "transfer", weights=_ALL | {"mask": 0.1}
+            ),
+        },
+        Axis("scenes", "labelled scenes", (50, 100, 200, 400, 800)),
+        chance=35.8,
+        compared=("joint", "class"),
+    ),
+    _study(
+        "route_parallel_training",
+        parallel_training,
+        {
+            "separate": _arm(_SEPARATE, "baseline", parallel=False),
+            "parallel": _arm("one network for two unrelated problems", "transfer", parallel=True),
+        }
+        | _controlled(_SEPARATE, "baseline", "separate", parallel=False),
+        _LABELS,
+        chance=10.4,
+        compared=("parallel", "separate"),
+    ),
+)

@@ -1,13 +1,16 @@
-"""What is a study? A function that trains, tests and returns one row, and the arms, budgets and seeds to call it with.
+"""What is a study? A function that trains, tests and returns one row, and the arms, values and seeds to call it with.
 
-Its learning rates are tuned per arm and budget on the validation split, with seeds of their own; only then is the test
-split used.
+Its learning rates are tuned per arm and value on the validation split, with seeds of their own; only then is the test
+split used. What an arm is stands in an
+:class:`tl_helpers.experiments.design.Arm`, once: the function receives its settings and never its name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from tl_helpers.experiments.design import Arm, Axis
 
 LADDER = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 RATES = LADDER[2:7]
@@ -16,38 +19,103 @@ FEWER_RATES = LADDER[3:6]
 
 @dataclass(frozen=True)
 class Study:
-    """What :func:`tune` and :func:`measure` need to know.
+    """What :func:`tl_helpers.studies.tuning.tune` and :func:`tl_helpers.studies.tuning.measure` need to know.
 
     Parameters
     ----------
+    name : str
+        Of the stored table.
     function : callable
-        ``function(arm, budget, seed, *, rate, split)`` → dict with at least ``score``.
-    arms : tuple of str
-    budgets : tuple
+        ``function(value, seed, *, rate, split, **settings)`` → dict with at least ``score``; `value` is one of the
+        axis, the settings are an arm's.
+    arms : dict of str to Arm
+        By the key that stands in the column ``arm``.
+    axis : Axis
     seeds : tuple of int
-    tuned : tuple of str
-        Arms whose learning rate is tuned; the others have none.
     rates : tuple of float
-        The rates to begin with; :func:`tune` offers an arm more where its best lies at an end.
+        To begin with; :func:`tl_helpers.studies.tuning.tune` offers an arm more where its best lies at an end.
     tuning_seeds : tuple of int
         Seeds of the runs that choose: none of `seeds`.
-    checks : tuple of str
-        Arms that only check a finding; they run at every second budget, the first among them.
-    budget_unit, metric : str
-        What the columns ``budget`` and ``score`` mean.
+    metric : str
+        What the column ``score`` means.
+    chance : float, optional
+        The score of the best answer that is always the same, in the unit of the score.
+    compared : tuple of str, optional
+        Treatment and baseline of the main comparison.
+
+    Raises
+    ------
+    ValueError
+        If an arm is a check of one that there is not, if an arm that is compared is missing, or if seeds that choose
+        rates are also seeds that measure.
     """
 
+    name: str
     function: Callable
-    arms: tuple[str, ...]
-    budgets: tuple
+    arms: dict[str, Arm]
+    axis: Axis
     seeds: tuple[int, ...]
-    tuned: tuple[str, ...] = ()
     rates: tuple[float, ...] = RATES
     tuning_seeds: tuple[int, ...] = (100, 101, 102)
-    checks: tuple[str, ...] = ()
-    budget_unit: str = "labels per class"
     metric: str = "accuracy in %"
+    chance: float | None = None
+    compared: tuple[str, str] | None = None
 
-    def budgets_of(self, arm):
-        """Return the budgets at which an arm runs."""
-        return self.budgets[::2] if arm in self.checks else self.budgets
+    def __post_init__(self):
+        named = {arm.check_of for arm in self.arms.values() if arm.check_of} | set(self.compared or ())
+        if missing := sorted(named - set(self.arms)):
+            raise ValueError(f"The study {self.name!r} has no arm {', '.join(missing)}; it has {', '.join(self.arms)}.")
+        if shared := sorted(set(self.seeds) & set(self.tuning_seeds)):
+            raise ValueError(f"Seeds of {self.name!r} both choose rates and measure: {', '.join(map(str, shared))}.")
+
+    @property
+    def tuned(self):
+        """Return the keys of the arms whose learning rate is tuned."""
+        return tuple(key for key, arm in self.arms.items() if arm.tuned)
+
+    def values_of(self, key):
+        """Return the values of the axis at which an arm runs."""
+        return self.axis.values[::2] if self.arms[key].sparse else self.axis.values
+
+    def controls_of(self, key):
+        """Return the keys of the arms that are an arm with an advantage."""
+        return tuple(name for name, arm in self.arms.items() if arm.check_of == key)
+
+    def run(self, key, value, seed, *, rate=None, split="test"):
+        """Run one arm once, now.
+
+        Parameters
+        ----------
+        key : str
+            One of `arms`.
+        value
+            Of the axis.
+        seed : int
+        rate : float, optional
+            Learning rate of an arm that is tuned.
+        split : {"validation", "test"}
+
+        Returns
+        -------
+        dict
+            The row that the study's function returns.
+        """
+        return self.function(value, seed, rate=rate, split=split, **self.arms[key].settings)
+
+    def design(self):
+        """Return what a stored table needs to be read: arms, axis, metric, chance, as plain values.
+
+        Returns
+        -------
+        dict
+            See :class:`tl_helpers.experiments.stored.StoredStudy`.
+        """
+        told = ("label", "role", "check_of")
+        return {
+            "arms": {key: {name: getattr(arm, name) for name in told} for key, arm in self.arms.items()},
+            "axis": {"name": self.axis.name, "unit": self.axis.unit, "values": list(self.axis.values)},
+            "metric": self.metric,
+            "chance": self.chance,
+            "compared": list(self.compared) if self.compared else None,
+            "tuning_seeds": list(self.tuning_seeds),
+        }

@@ -1,6 +1,6 @@
 """Does the text beside a picture help? Emoji and their names: two modalities in one model, or a model for each.
 
-The study function is for :mod:`tl_helpers.studies.catalogue`, which lists and runs it. A joint model has two advantages
+The study stands at the end. A joint model has two advantages
 over one that sees pictures only: it knows more, and it shares weights. Only the second is weight sharing, so the honest
 baseline knows as much and shares nothing: two models, trained apart, whose probabilities are averaged.
 """
@@ -17,56 +17,55 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from tl_helpers.datasets.dataset import draw_per_class, rows_of
 from tl_helpers.datasets.emoji import load_emoji
+from tl_helpers.experiments.design import Arm, Axis
 from tl_helpers.models.features import extract_features, probe
 from tl_helpers.models.forward import make_forward
 from tl_helpers.studies.frozen_features import backbone_with, kept
+from tl_helpers.studies.study import FEWER_RATES, Study
 from tl_helpers.training.fit import fit_transfer
 
 UPDATES = 200
 SIZE = 128
 HIDDEN = 64
-TEXT_ARMS = ("image", "text", "joint", "late_fusion", "keywords", "joint_keywords", "late_fusion_keywords")
-TEXT_NETWORKS = ("image_network", "joint_network", "late_fusion_network")
 
 
-def emoji_text(arm, budget, seed, *, rate=None, split="test"):
+def emoji_text(labels, seed, *, rate=None, split="test", classifiers, keywords=False, network=False):
     """Sort emoji into eight groups by picture, by text, or by both, in one classifier or in two.
 
     Each seed draws another fold of concepts and another sample of labels.
 
     Parameters
     ----------
-    arm : str
-        ``"image"``: features of the frozen ImageNet backbone. ``"text"``: the words of the name. ``"joint"``: one
-        classifier gets both. ``"late_fusion"``: the average of the probabilities of two classifiers, one for each.
-        ``"keywords"``, ``"joint_keywords"`` and ``"late_fusion_keywords"`` have the name and all keywords as text. All
-        are logistic regressions; ``"image_network"``, ``"joint_network"`` and ``"late_fusion_network"`` have a hidden
-        layer.
-    budget : int
+    labels : int
         Labels per class.
     seed : int
     rate : float, optional
         Learning rate of the networks.
     split : {"validation", "test"}
+    classifiers : sequence of sequence of {"image", "text"}
+        What each classifier gets; the probabilities of several are averaged (late fusion). ``"image"`` is features of
+        the frozen ImageNet backbone, ``"text"`` the words of the name.
+    keywords : bool
+        Whether the text is the name and all keywords.
+    network : bool
+        Whether the classifiers have a hidden layer rather than being logistic regressions.
 
     Returns
     -------
     dict
         ``score``: accuracy in %; ``fold``: which division into splits.
     """
-    train, test = emoji_with_text(budget, seed, split=split, keywords="keywords" in arm)
-    kind = arm.removesuffix("_network").removesuffix("_keywords")
-    inputs = {"keywords": [("text",)], "joint": [("image", "text")], "late_fusion": [("image",), ("text",)]}
+    train, test = emoji_with_text(labels, seed, split=split, keywords=keywords)
     probabilities = []
-    for parts in inputs.get(kind, [(kind,)]):
+    for parts in classifiers:
         x, test_x = (np.concatenate([data[part] for part in parts], axis=1) for data in (train, test))
-        if arm.endswith("_network"):
+        if network:
             probabilities.append(predict_by_network(x, train["y"], test_x, rate=rate, seed=seed))
         else:
             probabilities.append(predict_by_regression(x, train["y"], test_x))
     right = np.mean(probabilities, axis=0).argmax(axis=1) == test["y"]
     row = {"score": 100 * float(right.mean()), "fold": seed % 10}
-    return row | ({"learning_rate": rate, "updates": UPDATES} if arm.endswith("_network") else {})
+    return row | ({"learning_rate": rate, "updates": UPDATES} if network else {})
 
 
 def emoji_with_text(budget, seed, *, split="test", keywords=False):
@@ -156,3 +155,36 @@ def _emoji_features():
     """Return all emoji of the eight groups and the frozen backbone's features of them."""
     emoji = load_emoji("noto", "all", size=SIZE)
     return emoji, extract_features(backbone_with("imagenet", SIZE), emoji.x, cache=kept())
+
+
+_IMAGE, _TEXT, _JOINT, _FUSION = [("image",)], [("text",)], [("image", "text")], [("image",), ("text",)]
+
+
+def _arm(label, role, classifiers, *, keywords=False, network=False):
+    settings = {"classifiers": classifiers, "keywords": keywords, "network": network}
+    return Arm(label, role, settings, tuned=network, sparse=network)
+
+
+STUDIES = (
+    Study(
+        "emoji_text",
+        emoji_text,
+        arms={
+            "image": _arm("the picture alone", "baseline", _IMAGE),
+            "text": _arm("the name alone", "baseline", _TEXT),
+            "joint": _arm("one classifier for picture and name", "transfer", _JOINT),
+            "late_fusion": _arm("a classifier each, averaged", "baseline", _FUSION),
+            "keywords": _arm("name and keywords alone", "baseline", _TEXT, keywords=True),
+            "joint_keywords": _arm("one classifier for picture and keywords", "transfer", _JOINT, keywords=True),
+            "late_fusion_keywords": _arm("a classifier each, with keywords", "baseline", _FUSION, keywords=True),
+            "image_network": _arm("the picture alone, hidden layer", "baseline", _IMAGE, network=True),
+            "joint_network": _arm("one network for picture and name", "transfer", _JOINT, network=True),
+            "late_fusion_network": _arm("a network each, averaged", "baseline", _FUSION, network=True),
+        },
+        axis=Axis("labels", "labels per class", (3, 5, 10, 20, 40)),
+        seeds=tuple(range(10)),
+        rates=FEWER_RATES,
+        chance=17.6,
+        compared=("joint", "image"),
+    ),
+)

@@ -38,12 +38,17 @@ def tune(study, *, path, n_jobs):
         If an arm has, at some budget, no rate at which every score is a finite number.
     """
     offers = {arm: list(study.rates) for arm in study.tuned}
+    # All that might be tried, so that what a run depends on stays the same when an offer grows.
+    candidates = {f"{a} @ {rate:g}": (a, rate) for a in study.tuned for rate in sorted({*LADDER, *study.rates})}
+    calls = {name: study.arms[arm].settings | {"rate": rate} for name, (arm, rate) in candidates.items()}
     rates, at_edge, wider = {}, [], offers
     while wider:
-        arms = [f"{arm} @ {rate:g}" for arm, offer in offers.items() for rate in offer]
-        settings = {"path": path, "n_jobs": n_jobs, "experiment": study.function}
-        runs = _run_arms(study, tuning_run, arms, study.tuning_seeds, **settings)
-        best = _best_rates(runs, study.budgets)
+        wanted = [name for name, (arm, rate) in candidates.items() if rate in offers[arm]]
+        settings = {"path": path, "n_jobs": n_jobs, "experiment": study.function, "candidates": calls}
+        runs = _run_arms(
+            study, tuning_run, {name: candidates[name][0] for name in wanted}, study.tuning_seeds, **settings
+        )
+        best = _best_rates(runs, candidates, study.axis.values)
         rates = {f"{arm}/{budget}": rate for (arm, budget), rate in best.items()}
         at_edge = [f"{arm}/{budget}" for (arm, budget), rate in best.items() if rate in _ends(offers[arm])]
         chosen = {arm: [rate for (one, _), rate in best.items() if one == arm] for arm in offers}
@@ -53,16 +58,16 @@ def tune(study, *, path, n_jobs):
     return rates, sorted(set().union(*offers.values())), at_edge
 
 
-def _best_rates(runs, budgets):
+def _best_rates(runs, candidates, budgets):
     """Return (arm, budget) → the rate with the best mean score; a rate at which a seed diverged is out."""
     scores, values = {}, runs["score"].to_numpy(dtype=float, na_value=np.nan)
     # As the study writes them, since a run looks its rate up by that: a table makes 5.0 of 5 beside 0.5 or None.
     written = {budget: budget for budget in budgets}
-    for (arm, budget), rows in group_rows(runs, ["arm", "budget"]).items():
-        arm, rate = arm.rsplit(" @ ", 1)
+    for (name, budget), rows in group_rows(runs, ["arm", "budget"]).items():
+        arm, rate = candidates[name]
         by_rate = scores.setdefault((arm, written[budget]), {})
         if np.isfinite(values[rows]).all():
-            by_rate[float(rate)] = values[rows].mean()
+            by_rate[rate] = values[rows].mean()
     hopeless = [f"{arm} at budget {budget}" for (arm, budget), by_rate in scores.items() if not by_rate]
     if hopeless:
         raise FloatingPointError(f"Training diverged at every rate tried: {'; '.join(hopeless)}. Offer lower ones.")
@@ -83,37 +88,39 @@ def _wider(offer, chosen):
 
 
 def _run_arms(study, function, arms, seeds, **settings):
-    """Run arms (a name, perhaps with `` @ `` and a rate) at their budgets."""
+    """Run arms at their values of the axis; `arms` is name → the arm of the study that it is."""
     frames = []
-    for budgets in dict.fromkeys([study.budgets, study.budgets[::2]]):
-        chosen = [arm for arm in arms if study.budgets_of(arm.split(" @ ")[0]) == budgets]
-        if chosen:
-            frames.append(run_grid(function, chosen, budgets, seeds, **settings))
+    for values in dict.fromkeys(map(study.values_of, arms.values())):
+        chosen = [name for name, arm in arms.items() if study.values_of(arm) == values]
+        frames.append(run_grid(function, chosen, values, seeds, **settings))
     runs = pandas.concat(frames, ignore_index=True)
     # What the log has seen by the last call is the provenance of all.
-    runs.attrs["provenance"] = frames[-1].attrs["provenance"] | {"arms": list(arms), "budgets": list(study.budgets)}
+    asked = {"arms": list(arms), "budgets": list(study.axis.values)}
+    runs.attrs["provenance"] = frames[-1].attrs["provenance"] | asked
     return runs
 
 
-def tuning_run(*, arm, budget, seed, experiment):
-    """Run one arm on the validation split at the rate that follows its name.
+def tuning_run(*, arm, budget, seed, experiment, candidates):
+    """Run one arm on the validation split at one rate.
 
     Parameters
     ----------
     arm : str
-        With the rate, such as ``"scratch @ 0.001"``.
-    budget, seed
-        See :class:`tl_helpers.studies.study.Study`.
+        One of `candidates`.
+    budget
+        Value of the study's axis.
+    seed : int
     experiment : callable
         The study's function.
+    candidates : dict of str to dict
+        Name → what the function is called with: the arm's settings and ``rate``.
 
     Returns
     -------
     dict
         What the function returns.
     """
-    arm, rate = arm.rsplit(" @ ", 1)
-    return experiment(arm, budget, seed, rate=float(rate), split="validation")
+    return experiment(budget, seed, split="validation", **candidates[arm])
 
 
 def measure(study, rates, *, path, n_jobs):
@@ -138,23 +145,47 @@ def measure(study, rates, *, path, n_jobs):
     ValueError
         If there is no rate for an arm that is tuned.
     """
-    wanted = [f"{arm}/{budget}" for arm in study.tuned for budget in study.budgets_of(arm)]
+    wanted = [f"{arm}/{budget}" for arm in study.tuned for budget in study.values_of(arm)]
     missing = [key for key in wanted if key not in rates]
     if missing:
         raise ValueError(f"There is no learning rate for {', '.join(missing)}: tune the study first.")
-    settings = {"path": path, "n_jobs": n_jobs, "experiment": study.function, "rates": rates}
-    return _run_arms(study, measured_run, study.arms, study.seeds, **settings)
+    settings = {"path": path, "n_jobs": n_jobs, **measured_settings(study, rates)}
+    return _run_arms(study, measured_run, {key: key for key in study.arms}, study.seeds, **settings)
 
 
-def measured_run(*, arm, budget, seed, experiment, rates):
+def measured_settings(study, rates):
+    """Return what :func:`measured_run` takes besides arm, budget and seed.
+
+    Parameters
+    ----------
+    study : Study
+    rates : dict of str to float
+
+    Returns
+    -------
+    dict
+    """
+    return {
+        "experiment": study.function,
+        "settings": {key: arm.settings for key, arm in study.arms.items()},
+        "rates": rates,
+    }
+
+
+def measured_run(*, arm, budget, seed, experiment, settings, rates):
     """Run one arm on the test split at its tuned rate.
 
     Parameters
     ----------
-    arm, budget, seed
-        See :class:`tl_helpers.studies.study.Study`.
+    arm : str
+        Key of one of the study's arms.
+    budget
+        Value of the study's axis.
+    seed : int
     experiment : callable
         The study's function.
+    settings : dict of str to dict
+        Arm → what the function is called with.
     rates : dict of str to float
         ``"arm/budget"`` → rate, see :func:`tune`.
 
@@ -163,4 +194,4 @@ def measured_run(*, arm, budget, seed, experiment, rates):
     dict
         What the function returns.
     """
-    return experiment(arm, budget, seed, rate=rates.get(f"{arm}/{budget}"), split="test")
+    return experiment(budget, seed, rate=rates.get(f"{arm}/{budget}"), split="test", **settings[arm])
