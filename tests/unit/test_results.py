@@ -12,7 +12,7 @@ from tests.unit.grids import Inline, parabola
 from tl_helpers import command_line
 from tl_helpers.experiments.stored import load_study
 from tl_helpers.grid.run import run_grid
-from tl_helpers.studies import make, tuning
+from tl_helpers.studies import freshness, make, tuning
 from tl_helpers.studies.study import Arm, Axis, Study
 from tl_helpers.studies.tuning import measure, tune
 
@@ -44,8 +44,9 @@ def study(monkeypatch, tmp_path):
     }
     axis = Axis("labels", "labels per class", (1, 2, 3))
     study = Study("parabola", parabola, arms, axis, (0, 1), rates=(1e-3, 3e-3, 1e-2))
-    for module in (command_line, make):
+    for module in (command_line, freshness):
         monkeypatch.setattr(module, "STUDIES", {"parabola": study})
+    for module in (command_line, make):
         monkeypatch.setattr(module, "data_folder", lambda: tmp_path)
     monkeypatch.setattr(make, "WORK", tmp_path / "work")
     (tmp_path / "results").mkdir()

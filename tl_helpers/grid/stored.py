@@ -16,7 +16,7 @@ _KINDS = {"b": "bool", "i": "int64", "u": "int64", "f": "float64"}
 _READERS = {"bool": "True".__eq__, "int64": int, "float64": lambda text: float(text or "nan")}
 
 
-def save_study(frame, path, *, command, spec=None):
+def save_study(frame, path, *, command, spec=None, code=None):
     """Store a study: ``NAME.csv`` with one row per run, beside ``NAME.json`` with what made it.
 
     Each of the two files is written to a temporary name and renamed; the second holds the first one's SHA-256.
@@ -32,6 +32,8 @@ def save_study(frame, path, *, command, spec=None):
         What to type at the root of the repository to make the study again.
     spec : dict, optional
         What was asked for, as plain values; it is merged into what the frame brings along.
+    code : dict of str to str, optional
+        The mark of the code that made it, see :func:`tl_helpers.studies.freshness.code_mark`.
 
     Returns
     -------
@@ -70,13 +72,41 @@ def save_study(frame, path, *, command, spec=None):
         "date": datetime.now(UTC).date().isoformat(),
         **made_with,
         "earlier_environments": environments[:-1],
+        **({} if code is None else {"code": code}),
     }
-    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = _as_text(record)
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
-    with atomic_path(path.with_suffix(".json")) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    _write_text(path.with_suffix(".json"), text)
     return path
+
+
+def _as_text(record):
+    return json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _write_text(path, text):
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def extend_provenance(path, **entries):
+    """Add entries to the provenance of a stored study, or renew them; its table stays as it is.
+
+    Parameters
+    ----------
+    path : path-like
+        The table's path.
+    **entries
+        Plain values.
+
+    Raises
+    ------
+    tl_helpers.files.DataError
+        If the provenance is missing or damaged.
+    """
+    path = Path(path)
+    _write_text(path.expanduser().with_suffix(".json"), _as_text(study_provenance(path) | entries))
 
 
 def _columns(frame):
@@ -150,7 +180,8 @@ def study_provenance(name):
     dict
         ``name``, ``command``, ``spec``, ``spec_hash``, ``seeds``, ``rows``, ``columns``, ``sha256`` of the table,
         ``seconds`` and ``cpu_seconds`` (sums over the runs), ``date``, ``versions``, ``cpu``, ``cores``, ``system``,
-        and ``earlier_environments`` where the study was made in several sittings.
+        and ``earlier_environments`` where the study was made in several sittings. Where there is a mark of the code,
+        ``code``, and where that was renewed, ``verified``: see :mod:`tl_helpers.studies.freshness`.
 
     Raises
     ------

@@ -5,15 +5,13 @@ Finished runs are kept under ``.tl_cache/``, so it may be stopped at any time an
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas
 
-from tl_helpers.files import atomic_path, data_folder
-from tl_helpers.grid.stored import save_study
-from tl_helpers.routes.taxonomy import ROUTES
-from tl_helpers.studies.catalogue import ROUTE_STUDIES, STUDIES
+from tl_helpers.files import data_folder
+from tl_helpers.grid.stored import extend_provenance, save_study, study_provenance
+from tl_helpers.studies.freshness import code_mark, studies_behind
 from tl_helpers.studies.route_results import route_of_study, tidy
 from tl_helpers.studies.tuning import measure, tune
 
@@ -35,11 +33,11 @@ def run_study(name, *, n_jobs=2):
     pandas.DataFrame
         One row per run.
     """
-    if name == "routes":
-        runs, spec = _run_routes(n_jobs)
-    else:
-        runs, spec = _tune_and_measure(name, STUDIES[name], n_jobs)
-    save_study(runs, data_folder() / f"results/{name}.csv", command=f"python run.py results {name}", spec=spec)
+    studies = studies_behind(name)
+    code = code_mark(name)  # before hours in which somebody may edit it
+    runs, spec = _run_routes(studies, n_jobs) if name == "routes" else _tune_and_measure(name, studies[name], n_jobs)
+    path, command = data_folder() / f"results/{name}.csv", f"python run.py results {name}"
+    save_study(runs, path, command=command, spec=spec, code=code)
     return runs
 
 
@@ -52,17 +50,17 @@ def _tune_and_measure(name, study, n_jobs):
         "rates_at_edge": at_edge,
         "budget_unit": study.axis.unit,
         "metric": study.metric,
+        "settings": study.settings(),
         "design": study.design(),
     }
     return runs, spec
 
 
-def _run_routes(n_jobs):
+def _run_routes(studies, n_jobs):
     """Run the studies of all routes; return one table, and what was asked for by study."""
     tables, specs = [], {}
-    names = [route.study for route in ROUTES] + [name for route in ROUTES for name in route.further_studies]
-    for name in names:
-        runs, specs[name] = _tune_and_measure(name, (ROUTE_STUDIES | STUDIES)[name], n_jobs)
+    for name, study in studies.items():
+        runs, specs[name] = _tune_and_measure(name, study, n_jobs)
         specs[name] |= runs.attrs["provenance"]
         tables.append(tidy(name, runs))
         specs[name]["design"]["route"] = route_of_study(name).name
@@ -83,16 +81,14 @@ def describe_stored(name):
     Returns
     -------
     pathlib.Path
-        The ``.json`` file. List it anew afterwards: ``python data/build/checksums.py``.
+        The table, which stays as it is. List the ``.json`` beside it anew: ``python data/build/checksums.py``.
     """
-    path = data_folder() / f"results/{name}.json"
-    record = json.loads(path.read_text(encoding="utf-8"))
-    if name == "routes":
-        for part, spec in record["spec"]["studies"].items():
-            spec["design"] = (ROUTE_STUDIES | STUDIES)[part].design() | {"route": route_of_study(part).name}
-    else:
-        record["spec"]["design"] = STUDIES[name].design()
-    with atomic_path(path) as temporary:
-        text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    path = data_folder() / f"results/{name}.csv"
+    spec = study_provenance(path)["spec"]
+    for one, study in studies_behind(name).items():
+        if name == "routes":
+            spec["studies"][one]["design"] = study.design() | {"route": route_of_study(one).name}
+        else:
+            spec["design"] = study.design()
+    extend_provenance(path, spec=spec)
     return path

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tl_helpers.experiments.design import Arm, Axis
+from tl_helpers.grid.keys import plain_value
 
 LADDER = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 RATES = LADDER[2:7]
@@ -119,3 +120,12 @@ class Study:
             "compared": list(self.compared) if self.compared else None,
             "tuning_seeds": list(self.tuning_seeds),
         }
+
+    def settings(self):
+        """Return what the function receives for each arm, as plain values.
+
+        Returns
+        -------
+        dict of str to dict
+        """
+        return {key: plain_value(arm.settings) for key, arm in self.arms.items()}
