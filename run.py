@@ -4,7 +4,7 @@
     python run.py test       make the environment, run every test (--quick: the fast ones; further words go to pytest)
 
     python run.py bench      measure speed against the usual way (further words choose what; --json FILE keeps it)
-    python run.py results    make the stored results anew (further words choose which)
+    python run.py results    make the stored results anew (further words choose which; --check tells which are stale)
     python run.py notebooks  execute the notebooks and save them with their outputs
     python run.py doctor     say what this machine has and whether the set-up is sound
     python run.py lock       make requirements.lock.txt anew (--upgrade: with the newest versions)
