@@ -68,9 +68,9 @@ def test_leaving_out_empty_directions_changes_no_prediction():
 
 
 @pytest.mark.parametrize("function", [studies.predict_by_alignment, studies.adapt_network])
-def test_an_unknown_arm_is_named(function):
+def test_an_unknown_method_is_named(function):
     extra = {"rate": 1e-3, "seed": 0} if function is studies.adapt_network else {}
-    with pytest.raises(ValueError, match=r"arm must be .*, not 'guess'"):
+    with pytest.raises(ValueError, match=r"method must be .*, not 'guess'"):
         function("guess", two_classes(10), np.zeros((4, 2)), np.zeros((4, 2)), **extra)
 
 

@@ -12,9 +12,10 @@ import pytest
 
 from tests.unit.grids import Inline
 from tl_helpers import command_line
+from tl_helpers.experiments.design import Arm, Axis
 from tl_helpers.files import checksum_list
 from tl_helpers.grid.run import run_grid
-from tl_helpers.grid.stored import load_study, study_provenance
+from tl_helpers.grid.stored import load_table, study_provenance
 from tl_helpers.routes.taxonomy import ROUTES
 from tl_helpers.studies import freshness, make, route_results, tuning
 from tl_helpers.studies.catalogue import STUDIES
@@ -54,13 +55,12 @@ import math
 from hills.helpers import height
 
 
-def hill(arm, budget, seed, *, rate=None, split="test"):
-    best = {"fast": -1, "slow": -3}.get(arm, -2)
+def hill(distance, seed, *, rate=None, split="test", best=-2):
     return {"score": height(abs(math.log10(rate or 1e-2) - best)), "learning_rate": rate, "updates": 10}
 
 
-def slope(arm, budget, seed, *, rate=None, split="test"):
-    return {"score": float(budget + seed)}
+def slope(distance, seed, *, rate=None, split="test"):
+    return {"score": float(distance + seed)}
 """
 
 
@@ -80,6 +80,19 @@ def folder(monkeypatch, tmp_path):
         del sys.modules[name]
 
 
+AXIS = Axis("distance", "steps", (1, 2))
+ARMS = {
+    "fast": Arm("a fast one", "transfer", {"best": -1}, tuned=True),
+    "flat": Arm("one without a rate", "baseline"),
+    "slow": Arm("a slow one", "baseline", {"best": -3}, tuned=True),
+}
+
+
+def changed(arm, **change):
+    """Return the arms with one of them changed."""
+    return ARMS | {arm: dataclasses.replace(ARMS[arm], **change)}
+
+
 def put_on_list(monkeypatch, **studies):
     for module in (freshness, command_line):
         monkeypatch.setattr(module, "STUDIES", studies)
@@ -89,7 +102,7 @@ def put_on_list(monkeypatch, **studies):
 def study(folder, monkeypatch):
     """A stored study of made-up runs, ``hill``."""
     runs = importlib.import_module("hills.runs")
-    study = Study(runs.hill, ("fast", "flat", "slow"), (1, 2), (0, 1), tuned=("fast", "slow"), rates=(1e-3, 1e-2))
+    study = Study("hill", runs.hill, ARMS, AXIS, (0, 1), rates=(1e-3, 1e-2))
     put_on_list(monkeypatch, hill=study)
     make.run_study("hill", n_jobs=1)
     return study
@@ -121,13 +134,14 @@ def test_a_study_is_stale_by_what_has_changed(study, folder):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"arms": ("slow", "flat", "fast")}, "arms"),
-        ({"budgets": (1, 2, 3)}, "budgets, rates"),
+        ({"arms": dict(reversed(ARMS.items()))}, "arms"),
+        ({"arms": changed("slow", settings={"best": -2})}, "settings"),
+        ({"axis": dataclasses.replace(AXIS, values=(1, 2, 3))}, "budgets, rates"),
         ({"seeds": (0, 2)}, "seeds"),
         ({"metric": "height in m"}, "metric"),
-        ({"budget_unit": "steps"}, "budget_unit"),
-        ({"tuned": ("fast",)}, "rates"),
-        ({"checks": ("slow",)}, "rates"),
+        ({"axis": dataclasses.replace(AXIS, unit="metres")}, "budget_unit"),
+        ({"arms": changed("slow", tuned=False)}, "rates"),
+        ({"arms": changed("slow", sparse=True)}, "rates"),
         ({"rates": (1e-3, 1e-2, 0.5)}, "rates"),
     ],
 )
@@ -186,7 +200,7 @@ def test_a_mark_is_renewed_where_runs_come_out_again(study, folder, capsys):
     after = record(folder)
     assert after.pop("verified") | {"date": ""} == {"date": "", "scores": 2, "largest_difference": 0}
     assert after == before and judge("hill").state == "fresh"
-    assert (folder / "data/results/hill.csv").read_bytes() == table and len(load_study(path.with_suffix(".csv"))) == 12
+    assert (folder / "data/results/hill.csv").read_bytes() == table and len(load_table(path.with_suffix(".csv"))) == 12
     assert {one.name for one in path.parent.iterdir()} == {"hill.csv", "hill.json"}
 
 
@@ -205,16 +219,17 @@ def test_the_runs_made_again_are_cheap_and_take_the_stored_rates(study, folder, 
 
 def test_of_a_study_with_one_arm_two_budgets_are_made_again(folder, monkeypatch):
     runs = importlib.import_module("hills.runs")
-    put_on_list(monkeypatch, slope=Study(runs.slope, ("only",), (1, 2, 3), (0, 1)))
+    axis = dataclasses.replace(AXIS, values=(1, 2, 3))
+    put_on_list(monkeypatch, slope=Study("slope", runs.slope, {"only": Arm("the only one", "baseline")}, axis, (0, 1)))
     make.run_study("slope", n_jobs=1)
     assert verify("slope").agrees and record(folder, "slope")["verified"]["scores"] == 2
 
 
 @pytest.mark.parametrize(("by", "words"), [(0.5, "0.5"), (float("nan"), "inf")])
 def test_where_scores_differ_nothing_is_written(study, folder, monkeypatch, capsys, by, words):
-    def other(arm, budget, seed, *, rate=None, split="test"):
-        row = study.function(arm, budget, seed, rate=rate, split=split)
-        return row | {"score": row["score"] + by * (arm == "slow")}
+    def other(distance, seed, *, rate=None, split="test", best=-2):
+        row = study.function(distance, seed, rate=rate, split=split, best=best)
+        return row | {"score": row["score"] + by * (best == -3)}
 
     other.__module__, other.__qualname__ = study.function.__module__, study.function.__qualname__
     put_on_list(monkeypatch, hill=dataclasses.replace(study, function=other))
@@ -231,8 +246,8 @@ def test_where_scores_differ_nothing_is_written(study, folder, monkeypatch, caps
 
 def test_the_studies_of_all_routes_are_one_table_with_one_mark(folder, monkeypatch):
     runs = importlib.import_module("hills.runs")
-    of_route = Study(runs.hill, ("fast", "slow"), (1, 2), (0, 1), tuned=("fast", "slow"), rates=(1e-3, 1e-2))
-    further = Study(runs.slope, ("one", "two"), (1, 2), (0, 1))
+    of_route = Study("hill", runs.hill, {key: ARMS[key] for key in ("fast", "slow")}, AXIS, (0, 1), rates=(1e-3, 1e-2))
+    further = Study("slope", runs.slope, {key: Arm(key, "baseline") for key in ("one", "two")}, AXIS, (0, 1))
     route = dataclasses.replace(ROUTES[0], study="hill", further_studies=("slope",))
     put_on_list(monkeypatch, slope=further)
     for module in (freshness, route_results):
@@ -244,7 +259,9 @@ def test_the_studies_of_all_routes_are_one_table_with_one_mark(folder, monkeypat
     assert judge("routes").state == "fresh"
     assert verify("routes").agrees and record(folder, "routes")["verified"]["scores"] == 4
 
-    monkeypatch.setattr(freshness, "STUDIES", {"slope": dataclasses.replace(further, budgets=(1, 3))})
+    monkeypatch.setattr(
+        freshness, "STUDIES", {"slope": dataclasses.replace(further, axis=dataclasses.replace(AXIS, values=(1, 3)))}
+    )
     assert str(judge("routes")) == "routes: stale (budgets of slope)"
     monkeypatch.setattr(freshness, "ROUTES", (dataclasses.replace(route, further_studies=()),))
     assert str(judge("routes")) == "routes: stale (studies of the routes, slope is gone)"

@@ -7,11 +7,11 @@ split used. What an arm is stands in an
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from tl_helpers.experiments.design import Arm, Axis
-from tl_helpers.grid.keys import plain_value
 
 LADDER = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 RATES = LADDER[2:7]
@@ -128,4 +128,4 @@ class Study:
         -------
         dict of str to dict
         """
-        return {key: plain_value(arm.settings) for key, arm in self.arms.items()}
+        return {key: json.loads(json.dumps(arm.settings)) for key, arm in self.arms.items()}
