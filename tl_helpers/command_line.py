@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 
 from tl_helpers.files import data_folder
-from tl_helpers.plots import overview
+from tl_helpers.plots.charts import overview
 from tl_helpers.studies.catalogue import STUDIES
 from tl_helpers.studies.freshness import judge, verify
 from tl_helpers.studies.make import run_study

@@ -9,10 +9,10 @@ import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
 
-from tl_helpers import plots
 from tl_helpers.experiments.intervals import confidence_interval
 from tl_helpers.experiments.stored import load_study
 from tl_helpers.models.feature_maps import strongest_patches
+from tl_helpers.plots import charts
 from tl_helpers.routes.taxonomy import ROUTES, find_route, route_of, source_and_target
 from tl_helpers.studies.catalogue import ROUTE_STUDIES
 from tl_helpers.studies.freezing import DEPTHS, FREEZING_TARGETS, fit_depth_once
@@ -75,12 +75,12 @@ def freeze_figure(target, *, depth, labels, live=None):
 
     figure, (accuracy, seconds) = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained", width_ratios=(3, 2))
     positions = np.arange(len(DEPTHS))
-    colours = [plots.PALETTE[4] if name == depth else plots.PALETTE[0] for name in DEPTHS]
+    colours = [charts.PALETTE[4] if name == depth else charts.PALETTE[0] for name in DEPTHS]
     for position, row, colour in zip(positions, table.itertuples(), colours, strict=True):
         spread = [[row.mean - row.low], [row.high - row.mean]]
         accuracy.errorbar(position, row.mean, yerr=spread, fmt="o", color=colour, capsize=4)
     for name, score in (live or {}).items():
-        accuracy.plot(DEPTHS.index(name), score, marker="*", markersize=13, color=plots.PALETTE[6], linestyle="none")
+        accuracy.plot(DEPTHS.index(name), score, marker="*", markersize=13, color=charts.PALETTE[6], linestyle="none")
         accuracy.annotate("now", (DEPTHS.index(name), score), xytext=(8, 0), textcoords="offset points", fontsize=8)
     best = table["mean"].idxmax()
     accuracy.set(ylabel="accuracy (%)", xlabel=f"frozen layers (95 % intervals, n = {chosen.n:.0f})")
@@ -287,7 +287,7 @@ def route_figure(route, *, live=None):
     study = ROUTE_STUDIES[route.study]
     figure = plt.figure(figsize=(11.5, 6.4), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(2.6, 3.4))
-    plots.route_matrix(ROUTES, lit=route.name, axis=above.subplots())
+    charts.route_matrix(ROUTES, lit=route.name, axis=above.subplots())
     left, right = below.subfigures(1, 2, width_ratios=(5, 6))
     pair = source_and_target(route, n=5, seed=1)
     for line, name, data in zip(left.subplots(2, 5), ("source", "target"), pair, strict=True):
@@ -299,7 +299,7 @@ def route_figure(route, *, live=None):
     axis = right.subplots()
     at = gains.set_index("budget").loc[[gains["budget"].min(), gains["budget"].max()], "difference"]
     few, many = at.index
-    plots.differences(
+    charts.differences(
         gains.drop(columns="route"),
         xlabel=study.axis.unit,
         ylabel=f"gain (points of {study.metric.removesuffix(' in %')})",
@@ -307,7 +307,7 @@ def route_figure(route, *, live=None):
         axis=axis,
     )
     for budget, gain in _live_gains(route, live):
-        axis.plot(gains["budget"].tolist().index(budget), gain, "*", markersize=14, color=plots.PALETTE[6])
+        axis.plot(gains["budget"].tolist().index(budget), gain, "*", markersize=14, color=charts.PALETTE[6])
     words = (
         f"{route.name}. {route.definition} The taxonomy's example: {route.example}. Ours: {route.ours}. "
         f"{route_verdict(route).sentence}"

@@ -114,7 +114,7 @@ def test_bars_put_the_first_on_top():
 
 def test_showing_closes_the_figure_and_puts_words_beside_it(monkeypatch):
     shown = []
-    monkeypatch.setattr(plots, "display", shown.append)
+    monkeypatch.setattr("tl_helpers.plots.charts.display", shown.append)
     figure = plots.bars(["a"], [1], xlabel="%", title="t")
     plots.show(figure, "one bar of 1 %.")
     plots.say("**Reading.** 1 %")

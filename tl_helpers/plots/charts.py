@@ -165,7 +165,7 @@ def curves(table, *, x, xlabel, ylabel, title, names=None, logarithmic=True, axi
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.set_title(title, fontsize=11, loc="left", wrap=True)
     axis.grid(alpha=0.25)
-    _legend_beside(axis, table["n"])
+    legend_beside(axis, table["n"])
     return figure
 
 
@@ -209,7 +209,7 @@ def differences(table, *, ylabel, xlabel, title, guess=None, axis=None):
     axis.set(ylabel=ylabel, xlabel=xlabel)
     axis.set_title(title, fontsize=11, loc="left", wrap=True)
     axis.grid(alpha=0.25, axis="y")
-    _legend_beside(axis, table["n"])
+    legend_beside(axis, table["n"])
     return figure
 
 
@@ -409,7 +409,7 @@ def dots(table, *, row, names, xlabel, title, marks=None):
     axis.set_xlabel(xlabel)
     axis.set_title(title, fontsize=11, loc="left", wrap=True)
     axis.grid(alpha=0.25)
-    _legend_beside(axis, table["n"])
+    legend_beside(axis, table["n"])
     return figure
 
 
@@ -442,8 +442,15 @@ def confusion(counts, label_names, *, title, axis=None):
     return figure
 
 
-def _legend_beside(axis, counts):
-    """Put the legend to the right of the axes, where it hides no point, with n as its title."""
+def legend_beside(axis, counts):
+    """Put the legend to the right of the axes, where it hides no point, with n as its title.
+
+    Parameters
+    ----------
+    axis : matplotlib.axes.Axes
+    counts : pandas.Series
+        Runs behind each point.
+    """
     settings = {"frameon": False, "fontsize": 9, "title_fontsize": 8, "alignment": "left"}
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), title=_count_words(counts), **settings)
 

@@ -1,0 +1,124 @@
+"""Figures of stored studies describe themselves: what they say is what they draw, and no more than the runs allow."""
+
+import dataclasses
+import re
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from tl_helpers import plots
+from tl_helpers.experiments.design import Arm, Axis
+from tl_helpers.experiments.intervals import confidence_interval, paired_difference
+from tl_helpers.experiments.stored import StoredStudy, load_study
+
+
+@pytest.fixture(autouse=True)
+def closed_figures():
+    yield
+    plt.close("all")
+
+
+def made_up(gains, *, values=(5, 50), noise=1.0, rate=3e-3, chance=10.0, unit="labels per class"):
+    """Return a study in which transfer gains so much at each value."""
+    random, rows = np.random.default_rng(0), []
+    for value, gain in zip(values, gains, strict=True):
+        for seed in range(8):
+            base = 50 + random.normal()
+            for arm, score in {"scratch": base, "transfer": base + gain + noise * random.normal()}.items():
+                more = {"learning_rate": rate, "updates": 100}
+                rows.append({"arm": arm, "budget": value, "seed": seed, "score": score} | more)
+    arms = {"scratch": Arm("training from scratch", "baseline"), "transfer": Arm("fine-tuning", "transfer")}
+    return StoredStudy(
+        name="made_up",
+        runs=pd.DataFrame(rows),
+        arms=arms,
+        axis=Axis("labels", unit, tuple(values)),
+        metric="accuracy in %",
+        chance=chance,
+        compared=("transfer", "scratch"),
+        rates={},
+        rates_offered=(1e-3, 3e-3, 1e-2),
+        tuning_seeds=(100,),
+        provenance={"spec": {}},
+    )
+
+
+def numbers_in(text):
+    return [float(number) for number in re.findall(r"[-+]\d+\.\d", text)]
+
+
+def test_the_words_of_a_gain_are_the_numbers_drawn():
+    study = made_up((8, 4))
+    display = plots.gain(study, "transfer", "scratch", guess=6)
+    table = paired_difference(study.runs, "transfer", "scratch")
+    drawn = display.figure.axes[0].containers[0].lines[0].get_ydata(orig=False)
+    np.testing.assert_allclose(drawn, table["difference"])
+    told = [round(number, 1) for row in table.itertuples() for number in (row.difference, row.low, row.high)]
+    assert numbers_in(display.words)[:6] == told and "Your prediction: +6" in display.words
+    axis = display.figure.axes[0]
+    assert axis.get_xlabel() == "labels per class" and "fine-tuning\nminus training from scratch" in axis.get_ylabel()
+    assert any("your prediction: +6" in text.get_text() for text in axis.get_legend().get_texts())
+
+
+def test_a_gain_without_doubt_is_called_one_and_a_doubted_one_is_not():
+    sound = plots.gain(made_up((8, 4)), "transfer", "scratch")
+    assert "told from chance: 2 gains." in sound.reading and "doubt" not in sound.reading
+    assert "not proved" not in sound.figure.axes[0].get_title(loc="left")
+    doubted = plots.gain(made_up((8, 4), rate=1e-2), "transfer", "scratch")
+    assert "leave a doubt in 2" in doubted.reading and "learning rate" in doubted.reading
+    assert "(measured, not proved)" in doubted.figure.axes[0].get_title(loc="left")
+
+
+def test_losses_and_nothing_are_called_so():
+    assert "told from chance: 1 gains and 1 losses" in plots.gain(made_up((8, -8)), "transfer", "scratch").reading
+    assert "told from chance: nothing" in plots.gain(made_up((0, 0), noise=5), "transfer", "scratch").reading
+
+
+def test_a_best_arm_is_named_only_if_it_is_clear():
+    clear = plots.accuracy(made_up((8, 8)))
+    assert clear.figure.axes[0].get_title(loc="left").startswith("Best at 50 labels per class: fine-tuning 5")
+    unclear = plots.accuracy(made_up((0, 0), noise=5))
+    assert unclear.figure.axes[0].get_title(loc="left").startswith("No clear best at 50 labels per class")
+
+
+def test_the_words_of_accuracies_are_the_means_drawn():
+    study = made_up((8, 4))
+    display = plots.accuracy(study, ["transfer"])
+    means = confidence_interval(study.runs).query("arm == 'transfer'")["mean"]
+    np.testing.assert_allclose(display.figure.axes[0].lines[0].get_ydata(), means)
+    assert f"fine-tuning {means.iloc[0]:.0f}, {means.iloc[1]:.0f}" in display.words and "scratch" not in display.words
+    assert "would score 10" in display.words
+    assert "always the same answer" in [text.get_text() for text in display.figure.axes[0].get_legend().get_texts()]
+    assert "would score" not in plots.accuracy(dataclasses.replace(study, chance=None)).words
+
+
+def test_names_on_the_axis_become_rows():
+    display = plots.accuracy(made_up((8, 4), values=("photographs", "sketches"), unit="target"))
+    assert [label.get_text() for label in display.figure.axes[0].get_yticklabels()] == ["photographs", "sketches"]
+    assert "Best for “photographs”: fine-tuning 5" in display.reading
+
+
+def test_an_arm_that_does_not_exist_is_refused():
+    for draw in (
+        lambda: plots.gain(made_up((1, 1)), "magic", "scratch"),
+        lambda: plots.accuracy(made_up((1, 1)), ["magic"]),
+    ):
+        with pytest.raises(ValueError, match="no arm 'magic'; it has scratch, transfer"):
+            draw()
+
+
+def test_a_display_shows_its_figure_its_words_and_its_reading(monkeypatch):
+    shown = []
+    monkeypatch.setattr("tl_helpers.plots.charts.display", shown.append)
+    display = plots.gain(made_up((8, 4)), "transfer", "scratch")
+    display._ipython_display_()
+    figure, words, reading = shown
+    assert figure is display.figure and words.data == f"*In words:* {display.words}"
+    assert reading.data == f"**Reading.** {display.reading}" and not plt.fignum_exists(figure.number)
+
+
+def test_every_stored_study_can_be_drawn():
+    study = load_study("street_labels")
+    assert "fine-tuning" in plots.accuracy(study).words and "points" in plots.gain(study, *study.compared).words
