@@ -30,9 +30,12 @@ class Display:
     words: str
     reading: str
 
-    def _ipython_display_(self):
+    def show(self):
+        """Show the figure, its text twin and the reading, and close the figure."""
         show(self.figure, self.words)
         say(f"**Reading.** {self.reading}")
+
+    _ipython_display_ = show
 
 
 def gain(study, treatment, baseline, *, guess=None, axis=None):
@@ -117,6 +120,8 @@ def accuracy(study, arms=None, *, axis=None):
             legend_beside(axis or figure.axes[0], table["n"])
     else:
         marks = None if study.chance is None else dict.fromkeys(values, study.chance)
+        if "chance" in runs:
+            marks = runs.groupby("budget")["chance"].mean().to_dict()
         figure = dots(table, row="budget", names=names, xlabel=study.metric, title=finding, marks=marks)
     means = table.set_index(["arm", "budget"])["mean"]
     told = [
