@@ -108,7 +108,7 @@ EXPECTED = {
     "OTHER": "250392f736a1686a",
     "UPDATES": "1c2df1acdc0fd8ed",
     "VALUES": "f7154ef1d0f0981c",
-    "check": "45b425ba7631c236",
+    "check": "f9d71c462413542f",
     "draw": "868eab9194ac9d3e",
     "fit": "ae4a7799cbda4ad7",
     "ping": "108d5fa39c4bbf3b",
@@ -291,3 +291,13 @@ def test_what_cannot_be_told_is_an_error_with_a_sentence(kit, file, old, new, me
 def test_a_start_that_is_not_there_is_an_error_with_a_sentence(kit):
     with pytest.raises(UnknownDependency, match=r"needs 'nothing' of madeup\.runs"):
         dependencies(("madeup.runs", "nothing"))
+
+
+def test_the_words_of_an_error_do_not_count_but_its_kind_does(kit):
+    before = dependencies(START)
+    kit("errors.py", '"No rate."', 'f"There is no rate: {rate}."')
+    assert changed(before) == set()
+    kit("errors.py", "raise ValueError(", "raise TypeError(")
+    assert changed(before) == {"check"}
+    kit("errors.py", 'raise TypeError(f"There is no rate: {rate}.")', "raise")
+    assert changed(before) == {"check"}

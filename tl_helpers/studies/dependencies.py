@@ -48,8 +48,8 @@ def dependencies(*starts):
 
     Notes
     -----
-    A piece counts without docstrings, comments, layout, annotations, imports and decorators that only remember results,
-    and is the same in every version of Python. A class counts as a whole; so does what a module does at its top to fill
+    A piece counts without docstrings, comments, layout, annotations, imports, the words of errors that it raises and
+    decorators that only remember results, and is the same in every version of Python. A class counts as a whole; so does what a module does at its top to fill
     or change a constant. Of other packages the names count that the kit has for them. Nothing is known of what is found
     by a text (``getattr(module, name)``), of attributes of objects, and of what functions write into constants.
     """
@@ -376,6 +376,10 @@ def _canonical(node, in_class=False):
         return f"{type(node.value).__name__}:{node.value!a}"
     if isinstance(node, ast.JoinedStr):
         return f"JoinedStr{_canonical(_merged(node.values))}"
+    if isinstance(node, ast.Raise):
+        # What an error says is no result; which error it is may be, where somebody catches it.
+        raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        return f"Raise({'' if raised is None else _canonical(raised)})"
     if isinstance(node, ast.AnnAssign) and not in_class:
         node = ast.Assign(targets=[node.target], value=node.value)
     if not isinstance(node, ast.AST):
