@@ -4,7 +4,7 @@ python -m tl_helpers results                  # all stored results
 python -m tl_helpers results street_labels    # one
 python -m tl_helpers results routes           # the eight routes, which are stored as one table
 python -m tl_helpers results --check          # which of them today's code would still give?
-python -m tl_helpers results --verify routes  # make two runs of each study again; mark it as fresh if they agree
+python -m tl_helpers results --verify routes  # make a few runs of each again; mark as fresh what agrees
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def check(names):
 
 
 def verify_all(names, n_jobs):
-    """Make two runs of each stored study again, print what came out, and mark as fresh those that agree.
+    """Make a few runs of each stored study again, print what came out, and mark as fresh those that agree.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def main(arguments=None):
     instead.add_argument(
         "--verify",
         action="store_true",
-        help="make two runs of each again; where the scores agree, mark it as made with today's code. "
+        help="make two or three runs of each again; where the scores agree, mark it as made with today's code. "
         "Where they do not, nothing is written and the exit status is 1",
     )
     options = parser.parse_args(arguments)

@@ -49,9 +49,10 @@ def dependencies(*starts):
     Notes
     -----
     A piece counts without docstrings, comments, layout, annotations, imports, the words of errors that it raises and
-    decorators that only remember results, and is the same in every version of Python. A class counts as a whole; so does what a module does at its top to fill
-    or change a constant. Of other packages the names count that the kit has for them. Nothing is known of what is found
-    by a text (``getattr(module, name)``), of attributes of objects, and of what functions write into constants.
+    decorators that only remember results, and is the same in every version of Python. A class counts as a whole; so
+    does what a module does at its top to fill or change a constant. Of other packages the names count that the kit has
+    for them. Nothing is known of what is found by a text (``getattr(module, name)``), of attributes of objects, and of
+    what functions write into constants.
     """
     kit = _Kit({KIT, *(module.partition(".")[0] for module, _ in starts)})
     waiting, pieces = [], {}

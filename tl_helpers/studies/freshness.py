@@ -143,9 +143,9 @@ def judge(name):
 def verify(name, *, n_jobs=1):
     """Make a few runs of a stored study again, and renew its mark if they agree.
 
-    Of each study behind the table these are two: the first and the last arm at the smallest budget (of one arm, the two
-    smallest), with the first seed and the stored learning rates. It is a spot check: what the other arms use may have
-    changed all the same.
+    Of each study behind the table these are the first arm, the first that is tuned, and the last, at the smallest
+    budget (of a study with one arm, that at the two smallest), with the first seed and the stored learning rates. It is
+    a spot check: what the other arms use may have changed all the same.
 
     Parameters
     ----------
@@ -175,18 +175,19 @@ def verify(name, *, n_jobs=1):
         )
     path, mark = _path(name), code_mark(name)
     stored, spec = load_table(path), study_provenance(path)["spec"]
-    differences = []
+    differences = {}
     for one, study in studies_behind(name).items():
         again = measure(_spot_check(study), _spec_of(one, spec)["rates"], path=None, n_jobs=n_jobs)
         rows = stored
         if "route" in stored:
             route = next(route for route in ROUTES if one in (route.study, *route.further_studies))
             rows = stored[stored["route"] == route.name]
-        differences += _differences(again, rows)
-    largest = max(differences)
+        differences |= _differences(again, rows, f" of {one}" if "route" in stored else "")
+    largest = max(differences.values())
     compared = f"{len(differences)} scores made again differ by {largest:.3g} at most"
-    if not largest <= TOLERANCE:
-        return Verification(name, False, f"{compared}, which is too much: the mark stays as it was.")
+    apart = [run for run, difference in differences.items() if not difference <= TOLERANCE]
+    if apart:
+        return Verification(name, False, f"{compared} (apart: {'; '.join(apart)}). The mark stays as it was.")
     verified = {"date": datetime.now(UTC).date().isoformat(), "scores": len(differences), "largest_difference": largest}
     extend_provenance(path, code=mark, verified=verified)
     return Verification(name, True, f"{compared}: marked.")
@@ -216,12 +217,11 @@ def _definition(study):
 
 
 def _spot_check(study):
-    """Return a study of two runs of this one."""
-    first, *others = study.arms
-    keys = [first, *others[-1:]]
-    values = study.axis.values[: 1 if len(keys) == 2 else 2]
+    """Return a study of two or three runs of this one."""
+    every = list(study.arms)
+    keys = dict.fromkeys([every[0], *study.tuned[:1], every[-1]])
     arms = {key: dataclasses.replace(study.arms[key], check_of=None) for key in keys}
-    axis = dataclasses.replace(study.axis, values=values)
+    axis = dataclasses.replace(study.axis, values=study.axis.values[: 1 if len(keys) > 1 else 2])
     return dataclasses.replace(study, arms=arms, axis=axis, seeds=study.seeds[:1], compared=None)
 
 
@@ -248,14 +248,12 @@ def _other_changes(name, record):
                 yield f"data/{file}{of_study}"
 
 
-def _differences(again, stored):
-    """Return by how much each score differs from the stored one of its arm, budget and seed; infinity without one."""
-    differences = []
+def _differences(again, stored, of_study):
+    """Return run → by how much its score differs from the stored one at most; infinity where there is none."""
+    differences = {}
     for (arm, budget, seed), rows in again.groupby(["arm", "budget", "seed"], sort=False):
         same = (stored["arm"] == arm) & (stored["budget"] == budget) & (stored["seed"] == seed)
         before, after = stored[same]["score"].to_numpy(float), rows["score"].to_numpy(float)
-        if len(before) != len(after):
-            differences.append(float("inf"))
-        else:
-            differences += np.where(before == after, 0.0, np.nan_to_num(abs(before - after), nan=np.inf)).tolist()
+        differ = np.nan_to_num(abs(before - after), nan=np.inf) if len(before) == len(after) else np.array([np.inf])
+        differences[f"{arm} at {budget}{of_study}"] = float(differ.max())
     return differences
