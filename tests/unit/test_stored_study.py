@@ -64,6 +64,8 @@ def test_the_part_of_a_route_holds_its_own_runs():
     part = load_study("routes").part("route_dataset_merging")
     assert set(part.runs["arm"]) == set(part.arms) and set(part.runs["route"]) == {"Dataset Merging"}
     assert part.chance == 10.4 and part.compared == ("merged_0", "own")
+    with pytest.raises(ValueError, match="no part 'route_weight_sharing'; it has none"):
+        part.part("route_weight_sharing")
 
 
 def test_a_table_of_ones_own_is_read_without_a_design(tmp_path):
@@ -74,6 +76,9 @@ def test_a_table_of_ones_own_is_read_without_a_design(tmp_path):
     assert study.label("a") == "a" and study.arms["a"].role is None and study.axis is None
     assert study.rates_offered is None and study.chance is None and study.metric == "score"
     assert "a" in transfer_verdict(study, "a", "b").sentence
+    numbered = runs.assign(arm=np.repeat([1, 0], 5))
+    study = load_study(save_study(numbered, tmp_path / "numbered.csv", command="make"))
+    assert study.label(0) == "0" and transfer_verdict(study, 0, 1).table["difference"].tolist() == [8]
 
 
 def test_describing_changes_the_words_and_no_run(tmp_path, monkeypatch):

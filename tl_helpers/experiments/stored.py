@@ -90,7 +90,7 @@ class StoredStudy:
             If there is no such arm.
         """
         if arm not in self.arms:
-            raise ValueError(f"The study {self.name!r} has no arm {arm!r}; it has {', '.join(self.arms)}.")
+            raise ValueError(f"The study {self.name!r} has no arm {arm!r}; it has {', '.join(map(str, self.arms))}.")
         return self.arms[arm].label
 
     def controls_of(self, arm):
@@ -127,7 +127,7 @@ class StoredStudy:
             raise ValueError(f"The study {self.name!r} has no part {name!r}; it has {', '.join(parts) or 'none'}.")
         design = parts[name]["design"]
         runs = self.runs[(self.runs["route"] == design["route"]) & self.runs["arm"].isin(list(design["arms"]))]
-        return _study(name, runs, parts[name], self.provenance)
+        return _study(name, runs, parts[name], self.provenance | {"spec": parts[name]})
 
 
 def _study(name, runs, spec, provenance):
@@ -137,7 +137,7 @@ def _study(name, runs, spec, provenance):
     return StoredStudy(
         name=name,
         runs=runs,
-        arms=arms or {str(arm): Arm(str(arm)) for arm in (runs["arm"].unique() if "arm" in runs else ())},
+        arms=arms or {arm: Arm(str(arm)) for arm in (runs["arm"].unique().tolist() if "arm" in runs else ())},
         axis=axis and Axis(axis["name"], axis["unit"], tuple(axis["values"])),
         metric=design.get("metric", spec.get("metric", "score")),
         chance=design.get("chance"),
