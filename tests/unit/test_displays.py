@@ -72,7 +72,7 @@ def test_a_gain_without_doubt_is_called_one_and_a_doubted_one_is_not():
 
 
 def test_losses_and_nothing_are_called_so():
-    assert "told from chance: 1 gains and 1 losses" in plots.gain(made_up((8, -8)), "transfer", "scratch").reading
+    assert "told from chance: 1 gain and 1 loss." in plots.gain(made_up((8, -8)), "transfer", "scratch").reading
     assert "told from chance: nothing" in plots.gain(made_up((0, 0), noise=5), "transfer", "scratch").reading
 
 
@@ -122,3 +122,66 @@ def test_a_display_shows_its_figure_its_words_and_its_reading(monkeypatch):
 def test_every_stored_study_can_be_drawn():
     study = load_study("street_labels")
     assert "fine-tuning" in plots.accuracy(study).words and "points" in plots.gain(study, *study.compared).words
+
+
+def test_scores_in_0_to_1_are_told_in_points():
+    study = made_up((8, 4))
+    fractions = dataclasses.replace(study, runs=study.runs.assign(score=study.runs["score"] / 100), chance=0.1)
+    assert plots.gain(fractions, "transfer", "scratch").words == plots.gain(study, "transfer", "scratch").words
+    assert plots.accuracy(fractions).reading == plots.accuracy(study).reading
+    assert "in %" in plots.accuracy(fractions).words and "would score 10" in plots.accuracy(fractions).words
+
+
+def test_the_ends_of_the_axis_are_told_whatever_the_order_of_the_runs():
+    study = made_up((8, 4, 2), values=(5, 20, 50))
+    runs = study.runs[(study.runs["arm"] == "scratch") | (study.runs["budget"] != 20)]
+    sparse_first = dataclasses.replace(study, runs=runs.sort_values(["arm", "budget"], ascending=[False, True]))
+    backwards = dataclasses.replace(study, runs=study.runs.sort_values("budget", ascending=False))
+    for other in (sparse_first, backwards):
+        reading = plots.accuracy(other).reading
+        assert reading.startswith("Best at 5 labels") and "Best at 50 labels per class: fine-tuning" in reading
+    assert plots.gain(backwards, "transfer", "scratch").words == plots.gain(study, "transfer", "scratch").words
+    sketches = made_up((8, 4), values=("photographs", "sketches"), unit="target")
+    backwards = dataclasses.replace(sketches, runs=sketches.runs.sort_values("budget", ascending=False))
+    assert plots.accuracy(backwards).reading == plots.accuracy(sketches).reading
+
+
+def test_arms_that_ran_at_few_values_are_compared_there():
+    study = load_study("street_labels")
+    runs = study.runs[(study.runs["arm"] != "scratch_longer") | (study.runs["budget"] != 10)]
+    runs = runs[(runs["arm"] != "forest") | (runs["budget"] != 5)]
+    display = plots.gain(dataclasses.replace(study, runs=runs), "fine_tuning", "forest")
+    assert "at 10 labels" in display.words and "at 5 labels" not in display.words
+    part = load_study("routes").part("route_domain_adaptation")
+    assert "points" in plots.gain(part, "fine_tuning", "scratch_longer").words
+
+
+def test_the_value_none_is_drawn_and_told():
+    study = made_up((8, 4))
+    runs = study.runs.assign(budget=study.runs["budget"].where(study.runs["budget"] != 50))
+    display = plots.gain(dataclasses.replace(study, runs=runs), "transfer", "scratch")
+    assert "at 5 labels per class" in display.words and "at None labels per class" in display.words
+    display = plots.accuracy(dataclasses.replace(study, runs=runs))
+    assert "at 5, None labels per class" in display.words
+    assert "Best at None labels per class: fine-tuning 5" in display.reading
+
+
+def test_an_arm_that_never_ran_is_neither_drawn_nor_told():
+    study = made_up((8, 4))
+    study = dataclasses.replace(study, arms=study.arms | {"ghost": Arm("a ghost")})
+    assert "ghost" not in plots.accuracy(study).words
+    with pytest.raises(ValueError, match="no runs of 'ghost'"):
+        plots.accuracy(study, ["ghost", "scratch"])
+    with pytest.raises(ValueError, match="no runs of 'ghost' and 'scratch' at a common value"):
+        plots.gain(study, "ghost", "scratch")
+
+
+@pytest.mark.parametrize("guess", ["6", float("nan"), True])
+def test_a_prediction_that_is_no_number_is_refused(guess):
+    with pytest.raises(TypeError, match="prediction is a number"):
+        plots.gain(made_up((8, 4)), "transfer", "scratch", guess=guess)
+
+
+def test_more_arms_than_markers_can_be_drawn():
+    study = load_study("layer_probes")
+    assert len(study.arms) > 7 and "16 × 16 pixels" in plots.accuracy(study).words

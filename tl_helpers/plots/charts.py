@@ -397,7 +397,8 @@ def dots(table, *, row, names, xlabel, title, marks=None):
     shifts = np.linspace(-0.2, 0.2, len(names))
     for number, (arm, name) in enumerate(names.items()):
         part = table[rows_where(table, "arm", arm)]
-        style = {"color": PALETTE[number], "fmt": MARKERS[number], "markersize": 5, "capsize": 3, "label": name}
+        colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
+        style = {"color": colour, "fmt": marker, "markersize": 5, "capsize": 3, "label": name}
         spread = [part["mean"] - part["low"], part["high"] - part["mean"]]
         places = [heights[value] + shifts[number] for value in key_values(part, row)]
         axis.errorbar(part["mean"], places, xerr=spread, **style)

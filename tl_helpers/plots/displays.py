@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numbers
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import matplotlib.figure
 import numpy as np
 
 from tl_helpers.experiments.intervals import confidence_interval, paired_difference
+from tl_helpers.experiments.table import are_fractions, finite_scores
 from tl_helpers.experiments.verdict import transfer_verdict
+from tl_helpers.grid.keys import key_values, rows_where
 from tl_helpers.plots.charts import curves, differences, dots, in_words, legend_beside, say, show
 
 
@@ -58,11 +60,16 @@ def gain(study, treatment, baseline, *, guess=None, axis=None):
 
     Raises
     ------
+    TypeError
+        If the prediction is no number.
     ValueError
-        If there is no such arm.
+        If there is no such arm, or if the two ran at no common value.
     """
+    if guess is not None and (isinstance(guess, bool) or not isinstance(guess, numbers.Real) or np.isnan(guess)):
+        raise TypeError(f"A prediction is a number such as 5 or -2.5, or None, not {guess!r}.")
     ours, theirs = study.label(treatment), study.label(baseline)
-    table = _where_both_ran(study, treatment, baseline)
+    study = _where_both_ran(_in_hundredths(study), treatment, baseline)
+    table = paired_difference(study.runs, treatment, baseline)
     verdict = transfer_verdict(study, treatment, baseline)
     doubted = verdict.table["verdict"].eq("inconclusive") & verdict.table["p_holm"].lt(0.05)
     at = [_at(study, value) for value in table["budget"]]
@@ -88,7 +95,7 @@ def accuracy(study, arms=None, *, axis=None):
     ----------
     study : tl_helpers.experiments.stored.StoredStudy
     arms : sequence of str, optional
-        Keys, in drawing order; all arms by default.
+        Keys, in drawing order; all arms that ran by default.
     axis : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default. Only for axes of numbers.
 
@@ -101,16 +108,23 @@ def accuracy(study, arms=None, *, axis=None):
     Raises
     ------
     ValueError
-        If there is no such arm.
+        If there is no such arm, or if it never ran.
     """
-    names = {key: study.label(key) for key in (arms or study.arms)}
+    ran = set(key_values(study.runs, "arm"))
+    names = {key: study.label(key) for key in (arms or [key for key in study.arms if key in ran])}
+    if never := [key for key in names if key not in ran]:
+        raise ValueError(f"The study {study.name!r} has no runs of {', '.join(map(repr, never))}.")
+    study = _in_hundredths(study)
     runs = study.runs[study.runs["arm"].isin(list(names))]
+    values = _along_the_axis(study, runs)
     table = confidence_interval(runs)
-    values = list(dict.fromkeys(runs["budget"]))
+    keys = zip(key_values(table, "arm"), key_values(table, "budget"), strict=True)
+    means = dict(zip(keys, table["mean"], strict=True))
     last = values[-1]
     finding = _best(study, runs, last)
-    if all(isinstance(value, numbers.Real) for value in values):
-        wide = min(values) > 0 and max(values) >= 10 * min(values)
+    amounts = [value for value in values if value is not None]
+    if all(isinstance(value, numbers.Real) for value in amounts):
+        wide = bool(amounts) and min(amounts) > 0 and max(amounts) >= 10 * min(amounts)
         labels = {"xlabel": _unit(study), "ylabel": study.metric, "title": finding}
         figure = curves(table, x="budget", names=names, logarithmic=wide, axis=axis, **labels)
         if study.chance is not None:
@@ -123,7 +137,6 @@ def accuracy(study, arms=None, *, axis=None):
         if "chance" in runs:
             marks = runs.groupby("budget")["chance"].mean().to_dict()
         figure = dots(table, row="budget", names=names, xlabel=study.metric, title=finding, marks=marks)
-    means = table.set_index(["arm", "budget"])["mean"]
     told = [
         f"{name} {', '.join(f'{means[key, value]:.0f}' for value in values if (key, value) in means)}"
         for key, name in names.items()
@@ -140,13 +153,36 @@ def _unit(study):
 
 def _at(study, value):
     """Say where on the axis: a number with its unit, a name by itself."""
-    return f"at {value} {_unit(study)}" if isinstance(value, numbers.Real) else f"for “{value}”"
+    return f"at {value} {_unit(study)}" if value is None or isinstance(value, numbers.Real) else f"for “{value}”"
+
+
+def _in_hundredths(study):
+    """Return a study whose scores are in points: where all lie in 0…1, a hundred times as large, as the verdict's."""
+    if not are_fractions(finite_scores(study.runs, "score")):
+        return study
+    chance = None if study.chance is None else 100 * study.chance
+    runs = study.runs.assign(score=100 * study.runs["score"])
+    return replace(study, runs=runs, chance=chance, metric=f"{study.metric}, in %")
+
+
+def _along_the_axis(study, runs):
+    """Return the values at which runs were made, in the order in which the axis is drawn, the missing one last."""
+    values = list(dict.fromkeys(key_values(runs, "budget")))
+    amounts = [value for value in values if value is not None]
+    if all(isinstance(value, numbers.Real) for value in amounts):
+        return sorted(amounts) + [None] * (None in values)
+    order = list(study.axis.values) if study.axis is not None else []
+    return sorted(values, key=lambda value: order.index(value) if value in order else len(order))
 
 
 def _where_both_ran(study, treatment, baseline):
-    runs = study.runs[study.runs["arm"].isin([treatment, baseline])]
-    both = runs.groupby("budget")["arm"].transform("nunique") == 2
-    return paired_difference(runs[both], treatment, baseline)
+    """Return the study at those values of the axis at which both arms ran, along the axis."""
+    ran = [set(key_values(study.runs[study.runs["arm"] == arm], "budget")) for arm in (treatment, baseline)]
+    values = [value for value in _along_the_axis(study, study.runs) if value in ran[0] & ran[1]]
+    if not values:
+        raise ValueError(f"The study {study.name!r} has no runs of {treatment!r} and {baseline!r} at a common value.")
+    rows = np.concatenate([np.flatnonzero(rows_where(study.runs, "budget", value)) for value in values])
+    return replace(study, runs=study.runs.iloc[rows])
 
 
 def _told(table, at):
@@ -167,8 +203,8 @@ def _gain_reading(ours, theirs, table, at, verdict, doubted):
     sentence = f"{_capital(ours)} instead of {theirs}: {in_words(table.iloc[largest])} {at[largest]}"
     if len(table) > 1:
         shown = np.sign(table["difference"])[table["p_holm"] < 0.05]
-        counts = {"gains": int((shown > 0).sum()), "losses": int((shown < 0).sum())}
-        told = " and ".join(f"{count} {name}" for name, count in counts.items() if count)
+        counts = {("gain", "gains"): int((shown > 0).sum()), ("loss", "losses"): int((shown < 0).sum())}
+        told = " and ".join(f"{count} {names[count > 1]}" for names, count in counts.items() if count)
         sentence += f". Corrected for {len(table)} comparisons, told from chance: {told or 'nothing'}"
     reasons = [check.question for check in verdict.checks if check.passed is False]
     if doubted.any() and reasons:
@@ -178,7 +214,7 @@ def _gain_reading(ours, theirs, table, at, verdict, doubted):
 
 def _best(study, runs, value):
     """Say which arm is best at a value, if it is clearly better than the second."""
-    here = runs[runs["budget"] == value]
+    here = runs[rows_where(runs, "budget", value)]
     means = here.groupby("arm")["score"].mean().sort_values(ascending=False)
     scores = [f"{study.label(arm)} {mean:.0f}" for arm, mean in means.iloc[:2].items()]
     if len(means) == 1:
