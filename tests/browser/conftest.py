@@ -105,6 +105,7 @@ def find_chromium():
     return own if Path(own).exists() else None
 
 
+@pytest.hookimpl(trylast=True)  # of those that `-m` and `-k` leave
 def pytest_collection_modifyitems(config, items):
     """Run no notebook twice: nbval's rules are kept in the browser, too."""
     opened = {mark.args[0] for item in items for mark in item.iter_markers("opens")}

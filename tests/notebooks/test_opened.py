@@ -1,11 +1,14 @@
 """Is a notebook that ran in the browser held to what nbval holds it to?"""
 
 import copy
+import subprocess
+import sys
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from tests.conditions import ROOT
 from tests.notebooks.opened import differences, run_twice
 
 PICTURE = {"image/png": "iVBORw0KGgo=", "text/plain": "<Figure size 640x480 with 1 Axes>"}
@@ -61,3 +64,10 @@ def test_only_cells_of_opened_notebooks_run_twice(saved, request):
     items = [request.node, *cells]
     assert run_twice(items, {path}) == cells
     assert run_twice(items, {path.with_name("another.ipynb")}) == []
+
+
+def test_a_notebook_that_no_chosen_test_opens_is_run_by_nbval():
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n0", "--collect-only"]
+    chosen = ["-m", "not browser", "tests/browser", "notebooks/00_start_here.ipynb"]
+    found = subprocess.run([*command, *chosen], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "00_start_here.ipynb::Cell 0" in found.stdout
