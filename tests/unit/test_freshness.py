@@ -138,6 +138,7 @@ def test_a_study_is_stale_by_what_has_changed(study, folder):
         ({"arms": changed("slow", settings={"best": -2})}, "settings"),
         ({"axis": dataclasses.replace(AXIS, values=(1, 2, 3))}, "budgets, rates"),
         ({"seeds": (0, 2)}, "seeds"),
+        ({"tuning_seeds": (7, 8, 9)}, "tuning seeds"),
         ({"metric": "height in m"}, "metric"),
         ({"axis": dataclasses.replace(AXIS, unit="metres")}, "budget_unit"),
         ({"arms": changed("slow", tuned=False)}, "rates"),
@@ -153,6 +154,15 @@ def test_a_study_that_is_defined_otherwise_is_stale_and_cannot_be_verified(
     before = record(folder)
     assert command_line.main(["results", "--verify", "hill"]) == 1 and record(folder) == before
     assert capsys.readouterr().out == f"hill: {expected} changed. Make it anew: python run.py results hill\n"
+
+
+def test_other_words_do_not_hide_that_other_seeds_chose_the_rates(study, folder, monkeypatch):
+    others = dataclasses.replace(study, tuning_seeds=(7, 8, 9), arms=changed("slow", label="a snail"))
+    put_on_list(monkeypatch, hill=others)
+    make.describe_stored("hill")
+    design = record(folder)["spec"]["design"]
+    assert design["arms"]["slow"]["label"] == "a snail" and design["tuning_seeds"] == [100, 101, 102]
+    assert str(judge("hill")) == "hill: stale (tuning seeds)"
 
 
 def test_other_data_make_a_study_stale(study, folder):

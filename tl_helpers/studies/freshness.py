@@ -238,6 +238,8 @@ def _other_changes(name, record):
         for part in ("arms", "settings", "budgets", "seeds", "budget_unit", "metric"):
             if part in spec and spec[part] != json.loads(json.dumps(definition[part])):
                 yield part + of_study
+        if "design" in spec and spec["design"]["tuning_seeds"] != list(study.tuning_seeds):
+            yield "tuning seeds" + of_study
         # Tuning may offer more rates than the study begins with.
         if definition["rates"] != set(spec["rates"]) or not definition["rates_offered"] <= set(spec["rates_offered"]):
             yield "rates" + of_study

@@ -86,9 +86,9 @@ def describe_stored(name):
     path = data_folder() / f"results/{name}.csv"
     spec = study_provenance(path)["spec"]
     for one, study in studies_behind(name).items():
-        if name == "routes":
-            spec["studies"][one]["design"] = study.design() | {"route": route_of_study(one).name}
-        else:
-            spec["design"] = study.design()
+        told = spec["studies"][one] if name == "routes" else spec
+        # The seeds that chose the rates are no words: they stay those of the runs.
+        kept = {key: seeds for key, seeds in told.get("design", {}).items() if key == "tuning_seeds"}
+        told["design"] = study.design() | kept | ({"route": route_of_study(one).name} if name == "routes" else {})
     extend_provenance(path, spec=spec)
     return path
