@@ -76,6 +76,16 @@ def test_losses_and_nothing_are_called_so():
     assert "told from chance: nothing" in plots.gain(made_up((0, 0), noise=5), "transfer", "scratch").reading
 
 
+def test_a_title_says_which_of_its_gains_may_be_chance():
+    title = plots.gain(made_up((8, 0.1)), "transfer", "scratch").figure.axes[0].get_title(loc="left")
+    assert re.search(r"class, \S+ at 50 labels per class \(not told from chance\)$", title)
+    sound = plots.gain(made_up((8, 4)), "transfer", "scratch").figure.axes[0].get_title(loc="left")
+    assert "chance" not in sound
+    with pytest.warns(UserWarning, match="use its seed"):
+        equal = plots.gain(made_up((8,), values=(5,), noise=0), "transfer", "scratch").figure.axes[0]
+    assert equal.get_title(loc="left").endswith("(not told from chance)")
+
+
 def test_a_best_arm_is_named_only_if_it_is_clear():
     clear = plots.accuracy(made_up((8, 8)))
     assert clear.figure.axes[0].get_title(loc="left").startswith("Best at 50 labels per class: fine-tuning 5")

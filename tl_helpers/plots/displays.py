@@ -190,10 +190,11 @@ def _told(table, at):
 
 
 def _gain_title(ours, table, at, *, doubted):
-    first, last = table.iloc[0], table.iloc[-1]
-    parts = [f"{first['difference']:+.1f} points {at[0]}"]
-    if len(table) > 1:
-        parts.append(f"{last['difference']:+.1f} {at[-1]}")
+    parts = []
+    for place in dict.fromkeys([0, len(table) - 1]):
+        row, unit = table.iloc[place], "" if parts else " points"
+        chance = "" if row["p_holm"] < 0.05 else " (not told from chance)"
+        parts.append(f"{row['difference']:+.1f}{unit} {at[place]}{chance}")
     title = f"{_capital(ours)}: {', '.join(parts)}"
     return f"{title} (measured, not proved)" if doubted else title
 
