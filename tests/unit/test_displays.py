@@ -195,3 +195,10 @@ def test_a_prediction_that_is_no_number_is_refused(guess):
 def test_more_arms_than_markers_can_be_drawn():
     study = load_study("layer_probes")
     assert len(study.arms) > 7 and "16 × 16 pixels" in plots.accuracy(study).words
+
+
+def test_the_chance_of_each_row_is_told():
+    study = made_up((8, 4), values=("photographs", "sketches"), unit="target", chance=None)
+    runs = study.runs.assign(chance=study.runs["budget"].map({"photographs": 50, "sketches": 12.5}))
+    assert plots.accuracy(dataclasses.replace(study, runs=runs)).words.endswith("Chance: 50, 12.")
+    assert "hance" not in plots.accuracy(study).words

@@ -122,7 +122,7 @@ def accuracy(study, arms=None, *, axis=None):
     means = dict(zip(keys, table["mean"], strict=True))
     last = values[-1]
     finding = _best(study, runs, last)
-    amounts = [value for value in values if value is not None]
+    amounts, marks = [value for value in values if value is not None], None
     if all(isinstance(value, numbers.Real) for value in amounts):
         wide = bool(amounts) and min(amounts) > 0 and max(amounts) >= 10 * min(amounts)
         labels = {"xlabel": _unit(study), "ylabel": study.metric, "title": finding}
@@ -144,6 +144,8 @@ def accuracy(study, arms=None, *, axis=None):
     words = f"{study.metric} at {', '.join(map(str, values))} {_unit(study)}: {'; '.join(told)}."
     if study.chance is not None:
         words += f" The best answer that is always the same would score {study.chance:.0f}."
+    elif marks is not None:
+        words += f" Chance: {', '.join(f'{marks[value]:.0f}' for value in values)}."
     return Display(figure, words, ". ".join(dict.fromkeys([_best(study, runs, values[0]), finding])) + ".")
 
 
