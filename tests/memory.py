@@ -17,11 +17,11 @@ PEAKS = pytest.StashKey[dict]()
 
 
 def peak():
-    """Return the most GiB at once of this process and of the largest that it has started, or None if nobody knows."""
-    if resource is None:
-        return None
-    owners = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return tuple(resource.getrusage(owner).ru_maxrss * UNIT / 2**30 for owner in owners)
+    """Return the most GiB at once of this process, or None if nobody knows.
+
+    Not of those that it has started: each counts as large as its parent was when it began.
+    """
+    return None if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT / 2**30
 
 
 def empty_lost_graphs():
@@ -75,11 +75,7 @@ def pytest_testnodedown(node):
 def pytest_terminal_summary(terminalreporter, config):
     """Say how much memory each process has taken."""
     peaks = config.stash.get(PEAKS, {}) or {"the tests": peak()}
-    told = [
-        f"{name} {known[0]:.1f} GiB" + (f" (a child of it {known[1]:.1f})" if known[1] else "")
-        for name, known in sorted(peaks.items())
-        if known
-    ]
+    told = [f"{name} {known:.1f} GiB" for name, known in sorted(peaks.items()) if known]
     if told:
         terminalreporter.section("most memory at once")
         terminalreporter.line(", ".join(told))
