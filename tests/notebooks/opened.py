@@ -5,6 +5,8 @@ import json
 import nbformat
 from nbval.plugin import IPyNbFile, coalesce_streams
 
+from tests.browser.lab import code_cells
+
 
 def differences(session, path, seen):
     """Return what differs between a notebook's saved outputs and those that it got when it ran.
@@ -26,8 +28,7 @@ def differences(session, path, seen):
     file = IPyNbFile.from_parent(session, path=path)
     saved = [item for item in file.collect() if item.cell.source.strip()]
     file.setup_sanitize_files()
-    cells = [cell for cell in seen["cells"] if cell["cell_type"] == "code" and "".join(cell["source"]).strip()]
-    ran = nbformat.reads(json.dumps({**seen, "cells": cells}), as_version=4).cells
+    ran = nbformat.reads(json.dumps({**seen, "cells": code_cells(seen)}), as_version=4).cells
     assert [cell.source for cell in ran] == [item.cell.source for item in saved], f"{path} is not what was opened"
     told = []
     for item, cell in zip(saved, ran, strict=True):

@@ -14,6 +14,7 @@ from tl_helpers.grid.stored import extend_provenance, load_table, study_provenan
 from tl_helpers.routes.taxonomy import ROUTES
 from tl_helpers.studies.catalogue import ROUTE_STUDIES, STUDIES
 from tl_helpers.studies.dependencies import dependencies
+from tl_helpers.studies.route_results import route_of_study
 from tl_helpers.studies.tuning import measure
 
 TOLERANCE = 1e-3
@@ -180,8 +181,7 @@ def verify(name, *, n_jobs=1):
         again = measure(_spot_check(study), _spec_of(one, spec)["rates"], path=None, n_jobs=n_jobs)
         rows = stored
         if "route" in stored:
-            route = next(route for route in ROUTES if one in (route.study, *route.further_studies))
-            rows = stored[stored["route"] == route.name]
+            rows = stored[stored["route"] == route_of_study(one).name]
         differences |= _differences(again, rows, f" of {one}" if "route" in stored else "")
     largest = max(differences.values())
     compared = f"{len(differences)} scores made again differ by {largest:.3g} at most"

@@ -326,14 +326,16 @@ def _study(name, function, arms, axis, *, chance, compared, metric="accuracy in 
     return Study(name, function, arms, axis, seeds=tuple(range(6)), **settings)
 
 
-def _controlled(label, role, baseline, *, longer=True, head=False, **settings):
-    """Return the variants of an arm with four times the updates and with another head."""
-    words = {"check_of": baseline, "sparse": True, **settings}
-    more = f"{label} with 4 times the updates"
-    arms = {f"{baseline}_longer": _arm(more, role, updates=LONGER, **words)} if longer else {}
-    return arms | (
-        {f"{baseline}_gap": _arm(f"{label} with another head", role, head="average", **words)} if head else {}
-    )
+def _longer(label, baseline, **settings):
+    """Return a baseline's variant with four times the updates."""
+    words = {"check_of": baseline, "sparse": True, "updates": LONGER}
+    return {f"{baseline}_longer": _arm(f"{label} with 4 times the updates", "baseline", **words, **settings)}
+
+
+def _gap(label, baseline, **settings):
+    """Return a baseline's variant with another head, which pools features by their global average."""
+    words = {"check_of": baseline, "sparse": True, "head": "average"}
+    return {f"{baseline}_gap": _arm(f"{label} with another head", "baseline", **words, **settings)}
 
 
 def _check(label, role, **settings):
@@ -351,8 +353,8 @@ _MAIN = {
 _REGRESSION = {
     "regression": Arm("logistic regression on the source's features", "transfer", {"strategy": "regression"})
 }
-_LONGER = _controlled(_SCRATCH, "baseline", "scratch", strategy="scratch")
-_GAPS = _controlled(_SCRATCH, "baseline", "scratch", longer=False, head=True, strategy="scratch") | {
+_LONGER = _longer(_SCRATCH, "scratch", strategy="scratch")
+_GAPS = _gap(_SCRATCH, "scratch", strategy="scratch") | {
     "fine_tuning_gap": _check("fine-tuning with another head", "transfer", strategy="fine_tuning", head="average")
 }
 _OWN, _SEPARATE, _CLASS = "own pictures alone", "a network of its own", "a network for the class alone"
@@ -428,7 +430,8 @@ STUDIES = (
             "merged_30": _arm("together, 30 % of the scraped labels wrong", "transfer", wrong=0.3),
             "merged_70": _arm("together, 70 % of the scraped labels wrong", "transfer", wrong=0.7),
         }
-        | _controlled(_OWN, "baseline", "own", head=True)
+        | _longer(_OWN, "own")
+        | _gap(_OWN, "own")
         | {"merged_0_gap": _check("together with another head", "transfer", wrong=0.0, head="average")},
         _LABELS,
         chance=10.4,
@@ -442,7 +445,8 @@ STUDIES = (
             "shared": _arm("one network for both collections", "transfer", shared=True),
             "own_stems": _check("one network with stems of their own", "transfer", shared=True, own_stems=True),
         }
-        | _controlled(_SEPARATE, "baseline", "separate", head=True, shared=False)
+        | _longer(_SEPARATE, "separate", shared=False)
+        | _gap(_SEPARATE, "separate", shared=False)
         | {"shared_gap": _check("one network with another head", "transfer", shared=True, head="average")},
         Axis("labels", "labels per class", (3, 5, 10, 20, 50)),
         chance=11.4,
@@ -455,7 +459,7 @@ STUDIES = (
             "class": _arm(_CLASS, "baseline", weights=_alone("class")),
             "joint": _arm("one network for class, box and mask", "transfer", weights=_ALL),
         }
-        | _controlled(_CLASS, "baseline", "class", weights=_alone("class"))
+        | _longer(_CLASS, "class", weights=_alone("class"))
         | {
             "box": _check("a network for the box alone", "baseline", weights=_alone("box"), score="box"),
             "mask": _check("a network for the mask alone", "baseline", weights=_alone("mask"), score="mask"),
@@ -474,7 +478,7 @@ STUDIES = (
             "separate": _arm(_SEPARATE, "baseline", parallel=False),
             "parallel": _arm("one network for two unrelated problems", "transfer", parallel=True),
         }
-        | _controlled(_SEPARATE, "baseline", "separate", parallel=False),
+        | _longer(_SEPARATE, "separate", parallel=False),
         _LABELS,
         chance=10.4,
         compared=("parallel", "separate"),

@@ -1,8 +1,8 @@
 """What is a study? A function that trains, tests and returns one row, and the arms, values and seeds to call it with.
 
 Its learning rates are tuned per arm and value on the validation split, with seeds of their own; only then is the test
-split used. What an arm is stands in an
-:class:`tl_helpers.experiments.design.Arm`, once: the function receives its settings and never its name.
+split used. What an arm is stands in an :class:`tl_helpers.experiments.design.Arm`, once: the function receives its
+settings and never its name.
 """
 
 from __future__ import annotations

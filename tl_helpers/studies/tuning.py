@@ -43,11 +43,9 @@ def tune(study, *, path, n_jobs):
     calls = {name: study.arms[arm].settings | {"rate": rate} for name, (arm, rate) in candidates.items()}
     rates, at_edge, wider = {}, [], offers
     while wider:
-        wanted = [name for name, (arm, rate) in candidates.items() if rate in offers[arm]]
+        wanted = {name: arm for name, (arm, rate) in candidates.items() if rate in offers[arm]}
         settings = {"path": path, "n_jobs": n_jobs, "experiment": study.function, "candidates": calls}
-        runs = _run_arms(
-            study, tuning_run, {name: candidates[name][0] for name in wanted}, study.tuning_seeds, **settings
-        )
+        runs = _run_arms(study, tuning_run, wanted, study.tuning_seeds, **settings)
         best = _best_rates(runs, candidates, study.axis.values)
         rates = {f"{arm}/{budget}": rate for (arm, budget), rate in best.items()}
         at_edge = [f"{arm}/{budget}" for (arm, budget), rate in best.items() if rate in _ends(offers[arm])]
