@@ -386,15 +386,23 @@ def test_where_nothing_can_be_rescued_the_error_holds_it(path, monkeypatch):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows lets nobody touch an open file")
-def test_failed_runs_are_named_although_the_log_is_lost(path):
+@pytest.mark.parametrize("between_runs", [True, False])
+def test_failed_runs_are_named_although_the_log_is_lost(path, monkeypatch, between_runs):
+    monkeypatch.setattr(run_log, "SYNC_SECONDS", float("inf"))  # so that it is noticed at the end
+
+    def lose(number):
+        if number == 7:
+            path.unlink()
+            if between_runs:
+                monkeypatch.setattr(run_log, "SYNC_SECONDS", -1)
+
     def sometimes(arm, budget, seed):
         if seed:
             raise ValueError("not this one")
         return {"score": 1}
 
-    client = Inline(lambda number: path.unlink() if number == 7 else None)
     with pytest.raises(GridError, match=r"was deleted [\s\S]*ValueError: not this one") as caught:
-        run_grid(sometimes, *AXES, path=path, client=client)
+        run_grid(sometimes, *AXES, path=path, client=Inline(lose))
     assert len(caught.value.failures) == 4 and len(caught.value.finished) == 4
 
 

@@ -161,6 +161,7 @@ def run_grid(function, arms, budgets, seeds, *, path, n_jobs=None, client=None, 
     grid = _Grid(function, arms, budgets, seeds, fixed)
     n_jobs = _count_jobs(n_jobs, client)
     log = Memory() if path is None else RunLog(path, grid.name, grid.spec)
+    failures = []  # told whether the log is lost between two runs or after the last
     try:
         with log, contextlib.ExitStack() as stack:
             # All arms and budgets of a seed first: what is there after a stop can be compared pairwise.
@@ -172,9 +173,8 @@ def run_grid(function, arms, budgets, seeds, *, path, n_jobs=None, client=None, 
                 else:
                     warn_of_joblib_backend()
                     workers = Workers(grid.payload, min(n_jobs, len(tasks)))
-                _run_all(grid, tasks, stack.enter_context(workers), log)
+                _run_all(grid, tasks, stack.enter_context(workers), log, failures)
     except LogLost as lost:
-        failures = getattr(lost.__context__, "failures", ())
         raise GridError("\n".join([str(lost), *_named(failures)]), failures, _frame(grid, log)) from lost
     _warn_of_no_numbers(grid, log)
     return _frame(grid, log)
@@ -244,9 +244,10 @@ def _describe(value, digest):
     return value if not isinstance(value, str) or len(value) <= 200 else f"str {digest}"
 
 
-def _run_all(grid, tasks, workers, log):
+def _run_all(grid, tasks, workers, log, failures):
+    """Run the tasks; add what fails to the list `failures`, what finishes to the log."""
     waiting = iter(tasks)
-    failures, cause, on_their_way = [], None, 0
+    cause, on_their_way = None, 0
 
     def submit_next():
         task = None if _is_hopeless(failures, log) else next(waiting, None)
