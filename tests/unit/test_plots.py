@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
-from tl_helpers import plots
+from tl_helpers.plots import charts as plots
 
 
 @pytest.fixture(autouse=True)

@@ -213,6 +213,56 @@ def differences(table, *, ylabel, xlabel, title, guess=None, axis=None):
     return figure
 
 
+def grouped_differences(table, *, ylabel, xlabel, title, axis=None):
+    """Draw several comparisons' paired differences beside each other, against the line of no difference.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Columns ``comparison``, ``budget``, ``difference``, ``low``, ``high``, ``n``. Positions and comparisons come in
+        order of appearance. Where positions are long names, they become rows.
+    ylabel, xlabel, title : str
+        `ylabel` tells what the differences are, also where they lie along the horizontal.
+    axis : matplotlib.axes.Axes, optional
+        A new figure by default.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    places = list(dict.fromkeys(key_values(table, "budget")))
+    names = list(dict.fromkeys(table["comparison"]))
+    sideways = axis is None and max(len(str(place)) for place in places) > 12
+    size = (9, 0.3 * len(places) * min(len(names), 4) + 1.4) if sideways else (8.5, 3.8)
+    figure, axis = plt.subplots(figsize=size, layout="constrained") if axis is None else (axis.figure, axis)
+    width = min(0.3, 0.08 * len(names))
+    shifts = np.linspace(-width, width, len(names)) if len(names) > 1 else [0]
+    (axis.axvline if sideways else axis.axhline)(0, color="black", linewidth=1)
+    for number, name in enumerate(names):
+        part = table[table["comparison"] == name]
+        at = [places.index(value) + shifts[number] for value in key_values(part, "budget")]
+        spread = [part["difference"] - part["low"], part["high"] - part["difference"]]
+        style = {"color": PALETTE[number % len(PALETTE)], "fmt": MARKERS[number % len(MARKERS)], "markersize": 5}
+        where = (
+            {"x": part["difference"], "y": at, "xerr": spread}
+            if sideways
+            else {"x": at, "y": part["difference"], "yerr": spread}
+        )
+        axis.errorbar(**where, **style, capsize=3, label=name)
+    ticks = range(len(places)), list(map(str, places))
+    if sideways:
+        axis.set_yticks(*ticks)
+        axis.invert_yaxis()
+        axis.set(xlabel=ylabel)
+    else:
+        axis.set_xticks(*ticks)
+        axis.set(xlabel=xlabel, ylabel=ylabel)
+    axis.set_title(title, fontsize=11, loc="left", wrap=True)
+    axis.grid(alpha=0.25, axis="x" if sideways else "y")
+    legend_beside(axis, table["n"])
+    return figure
+
+
 def route_matrix(routes, *, lit=None, axis=None):
     """Draw the taxonomy's matrix: order by task by domain, one cell per route.
 

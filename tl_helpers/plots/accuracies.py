@@ -1,0 +1,193 @@
+"""How well do a study's arms do? Mean scores with their intervals, drawn, titled and read."""
+
+from __future__ import annotations
+
+from tl_helpers.experiments.intervals import confidence_interval, paired_difference
+from tl_helpers.grid.keys import key_values, rows_where
+from tl_helpers.plots.charts import curves, dots, legend_beside, panels
+from tl_helpers.plots.display import (
+    Display,
+    along_the_axis,
+    are_amounts,
+    as_study,
+    capital,
+    is_wide,
+    listed_arms,
+    place_on,
+    unit_of,
+)
+
+
+def accuracy(study, arms=None, *, against=None, score="score", axis=None):
+    """Draw the mean score of several arms along a study's axis, with 95 % intervals and the score of guessing.
+
+    Parameters
+    ----------
+    study : tl_helpers.experiments.stored.StoredStudy or pandas.DataFrame
+        A frame has the columns ``arm``, ``budget``, ``seed`` and `score`.
+    arms : sequence of str, optional
+        Keys, in drawing order; all arms that ran by default.
+    against : str, optional
+        Column to draw along instead of the axis, such as ``"train_seconds"``: its mean at each value.
+    score : str
+        Column to draw.
+    axis : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default. Only for axes of numbers.
+
+    Returns
+    -------
+    Display
+        Its title names a best arm only where it is better than the second by more than the interval of their paired
+        difference. Its table has a row for each mean.
+
+    Raises
+    ------
+    TypeError
+        If the study is none.
+    ValueError
+        If there is no such arm, if it never ran, or if there is no such column.
+    """
+    study = as_study(study, score)
+    ran = set(key_values(study.runs, "arm"))
+    names = {
+        key: study.label(key) for key in (listed_arms(arms) if arms else [key for key in study.arms if key in ran])
+    }
+    if never := [key for key in names if key not in ran]:
+        raise ValueError(f"The study {study.name!r} has no runs of {', '.join(map(repr, never))}.")
+    runs = study.runs[study.runs["arm"].isin(list(names))]
+    values = along_the_axis(study, runs)
+    table = confidence_interval(runs)
+    finding = _best(study, runs, values[-1])
+    if are_amounts(values):
+        figure = _curves(study, runs, table, names, values, finding, against, axis)
+    elif against is not None:
+        raise ValueError(f"{unit_of(study)} is no number, so its means cannot be drawn along {against!r}.")
+    else:
+        marks = _chance_by_value(study, runs, values)
+        figure = dots(table, row="budget", names=names, xlabel=study.metric, title=finding, marks=marks)
+    readings = dict.fromkeys([_best(study, runs, values[0]), finding])
+    return Display(figure, _words(study, runs, table, names, values), ". ".join(readings) + ".", table)
+
+
+def accuracy_panels(study, *, x, lines, levels=(), order=None):
+    """Draw one panel per value of the axis: arms that differ in two settings, one of them along the panel.
+
+    Parameters
+    ----------
+    study : tl_helpers.experiments.stored.StoredStudy
+    x, lines : dict of str to str
+        Arm → where it stands along the panel, and arm → the line that it belongs to.
+    levels : sequence of str
+        Arms that are drawn as a level line, such as a baseline that has no depth.
+    order : sequence of str, optional
+        The values of `x` from left to right; in order of appearance by default.
+
+    Returns
+    -------
+    Display
+        Its title and reading name the best place of the first line in each panel.
+
+    Raises
+    ------
+    TypeError
+        If the study is none.
+    ValueError
+        If an arm is not in the study, or stands in one of `x` and `lines` alone.
+    """
+    study = as_study(study)
+    if x.keys() != lines.keys():
+        raise ValueError(f"Arms must stand in both x and lines, not {', '.join(map(str, x.keys() ^ lines.keys()))}.")
+    labels = {arm: study.label(arm) for arm in (*x, *levels)}
+    means = confidence_interval(study.runs[study.runs["arm"].isin(list(labels))]).rename(columns={"budget": "panel"})
+    table = means[means["arm"].isin(list(x))].assign(x=means["arm"].map(x), line=means["arm"].map(lines))
+    heights = {labels[arm]: means[means["arm"] == arm].set_index("panel")["mean"].to_dict() for arm in levels}
+    if "chance" in study.runs:
+        heights["chance"] = study.runs.groupby("budget")["chance"].mean().to_dict()
+    first = next(iter(lines.values()))
+    best = table[table["line"] == first].set_index("x").groupby("panel", sort=False)["mean"].idxmax()
+    where = "; ".join(f"{panel}: {place}" for panel, place in best.items())
+    figure = panels(
+        table,
+        x="x",
+        order=list(dict.fromkeys(x.values())) if order is None else order,
+        names={line: line for line in dict.fromkeys(lines.values())},
+        xlabel="",
+        ylabel=study.metric,
+        title=f"Best of “{first}”, {_spread(best)}",
+        levels=heights,
+    )
+    value = table.set_index(["panel", "line", "x"])["mean"]
+    told = [
+        f"{panel}: best at {place} with {value[panel, first, place]:.0f} ("
+        + ", ".join(
+            f"{line} there {value[panel, line, place]:.0f}" for line in dict.fromkeys(lines.values()) if line != first
+        )
+        + "".join(f", {name} {level[panel]:.0f}" for name, level in heights.items())
+        + ")"
+        for panel, place in best.items()
+    ]
+    return Display(figure, f"{study.metric}. {'; '.join(told)}.", f"Highest mean of “{first}”: {where}.", table)
+
+
+def _spread(best):
+    """Say where most panels have their best, and where the others."""
+    counts = best.value_counts()
+    return ", ".join(f"{place} in {count}" for place, count in counts.items()) + f" of {len(best)} panels"
+
+
+def _curves(study, runs, table, names, values, finding, against, axis):
+    labels = {"xlabel": unit_of(study), "ylabel": study.metric, "title": finding}
+    x, drawn, wide = "budget", table, is_wide(values)
+    if against is not None:
+        if against not in runs:
+            raise ValueError(f"The runs have no column {against!r}; they have {', '.join(map(str, runs))}.")
+        x, wide = against, True
+        drawn = table.merge(
+            runs.groupby(["arm", "budget"], dropna=False)[against].mean().reset_index(), on=["arm", "budget"]
+        )
+        labels["xlabel"] = against.replace("_", " ")
+    figure = curves(drawn, x=x, names=names, logarithmic=wide, axis=axis, **labels)
+    axis = axis or figure.axes[0]
+    chance = _chance_by_value(study, runs, values)
+    if chance is not None and len(set(chance.values())) == 1:
+        axis.axhline(
+            next(iter(chance.values())), color="black", linestyle="--", linewidth=1, label="always the same answer"
+        )
+        legend_beside(axis, table["n"])
+    return figure
+
+
+def _chance_by_value(study, runs, values):
+    """Return the score of the best answer that is always the same, by value of the axis; None where nobody has said."""
+    if "chance" in runs:
+        means = {value: float(runs.loc[rows_where(runs, "budget", value), "chance"].mean()) for value in values}
+        return {value: round(mean, 9) for value, mean in means.items()}
+    return None if study.chance is None else dict.fromkeys(values, study.chance)
+
+
+def _words(study, runs, table, names, values):
+    keys = zip(key_values(table, "arm"), key_values(table, "budget"), strict=True)
+    means = dict(zip(keys, table["mean"], strict=True))
+    told = [
+        f"{name} {', '.join(f'{means[key, value]:.0f}' for value in values if (key, value) in means)}"
+        for key, name in names.items()
+    ]
+    words = f"{study.metric} at {', '.join(map(str, values))} {unit_of(study)}: {'; '.join(told)}."
+    chance = _chance_by_value(study, runs, values)
+    if chance is None:
+        return words
+    if len(set(chance.values())) == 1:
+        return f"{words} The best answer that is always the same would score {next(iter(chance.values())):.0f}."
+    return f"{words} Chance: {', '.join(f'{chance[value]:.0f}' for value in values)}."
+
+
+def _best(study, runs, value):
+    """Say which arm is best at a value, if it is clearly better than the second."""
+    here = runs[rows_where(runs, "budget", value)]
+    means = here.groupby("arm")["score"].mean().sort_values(ascending=False)
+    scores = [f"{study.label(arm)} {mean:.0f}" for arm, mean in means.iloc[:2].items()]
+    if len(means) == 1:
+        return f"{capital(scores[0])} {place_on(study, value)}"
+    if paired_difference(here, *means.index[:2]).iloc[0]["low"] > 0:
+        return f"Best {place_on(study, value)}: {scores[0]}"
+    return f"No clear best {place_on(study, value)}: {', '.join(scores)}"

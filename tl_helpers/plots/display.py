@@ -1,0 +1,144 @@
+"""What is a figure that describes itself? The figure, its text twin, and a sentence on what it means."""
+
+from __future__ import annotations
+
+import numbers
+from dataclasses import dataclass, replace
+
+import matplotlib.figure
+import numpy as np
+import pandas
+
+from tl_helpers.experiments.design import Arm
+from tl_helpers.experiments.stored import StoredStudy
+from tl_helpers.experiments.table import are_fractions, finite_scores
+from tl_helpers.grid.keys import key_values
+from tl_helpers.plots.charts import say, show
+
+
+@dataclass(frozen=True, eq=False)
+class Display:
+    """A figure with its text twin and what can be read from it. As the last line of a cell it shows all three.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    words : str
+        What is drawn, numbers included, for whoever does not see it.
+    reading : str, optional
+        A sentence: what it means, as far as the runs allow.
+    table : pandas.DataFrame, optional
+        The numbers that are drawn.
+    """
+
+    figure: matplotlib.figure.Figure
+    words: str
+    reading: str | None = None
+    table: pandas.DataFrame | None = None
+
+    def show(self):
+        """Show the figure, its text twin and the reading, and close the figure."""
+        show(self.figure, self.words)
+        if self.reading:
+            say(f"**Reading.** {self.reading}")
+
+    _ipython_display_ = show
+
+
+def as_study(runs, score="score"):
+    """Return runs as a stored study: plain frames of one's own can be drawn, too.
+
+    Parameters
+    ----------
+    runs : tl_helpers.experiments.stored.StoredStudy or pandas.DataFrame
+        A frame has the columns ``arm``, ``budget``, ``seed`` and `score`; its arms are called by their keys.
+    score : str
+        Column to draw instead of ``score``.
+
+    Returns
+    -------
+    StoredStudy
+        With the scores in hundredths: where all lie in 0…1, a hundred times as large, as a verdict's.
+
+    Raises
+    ------
+    TypeError
+        If it is neither.
+    ValueError
+        If there is no such column.
+    """
+    study = runs
+    if isinstance(runs, pandas.DataFrame):
+        arms = {arm: Arm(str(arm)) for arm in dict.fromkeys(key_values(runs, "arm"))} if "arm" in runs else {}
+        nothing = dict.fromkeys(("axis", "chance", "compared", "rates_offered"))
+        study = StoredStudy("runs", runs, arms, metric="score", rates={}, tuning_seeds=(), provenance={}, **nothing)
+    elif not isinstance(runs, StoredStudy):
+        raise TypeError(f"A study is what load_study returns, or a table of runs, not {type(runs).__name__}.")
+    if missing := [name for name in ("arm", "budget", "seed", score) if name not in study.runs]:
+        raise ValueError(f"The runs have no column {missing[0]!r}; they have {', '.join(map(str, study.runs))}.")
+    if score != "score":  # whose chance and unit are its own
+        study = replace(study, runs=study.runs.assign(score=study.runs[score]), chance=None, metric=score)
+        study = replace(study, runs=study.runs.drop(columns="chance", errors="ignore"))
+    if not are_fractions(finite_scores(study.runs, "score")):
+        return study
+    chance = None if study.chance is None else 100 * study.chance
+    runs = study.runs.assign(score=100 * study.runs["score"])
+    return replace(study, runs=runs, chance=chance, metric=f"{study.metric}, in %")
+
+
+def listed_arms(arms):
+    """Return one or several keys of arms as a list."""
+    return [arms] if isinstance(arms, str) or not isinstance(arms, (list, tuple)) else list(arms)
+
+
+def unit_of(study):
+    """Return what the axis counts."""
+    return study.axis.unit if study.axis is not None else "budget"
+
+
+def place(value):
+    """Say where on an axis whose unit has been told."""
+    if value is None:
+        return "at None"
+    return f"at {value:g}" if isinstance(value, numbers.Real) else f"for “{value}”"
+
+
+def place_on(study, value):
+    """Say where on the axis: a number with its unit, a name by itself."""
+    if value is not None and not isinstance(value, numbers.Real):
+        return place(value)
+    if study.axis is not None and study.axis.name == study.axis.unit:  # a quantity, such as a learning rate
+        return f"at {study.axis.name} {value if value is None else f'{value:g}'}"
+    return f"{place(value)} {unit_of(study)}"
+
+
+def along_the_axis(study, runs):
+    """Return the values at which runs were made, in the order in which the axis is drawn, the missing one last."""
+    values = list(dict.fromkeys(key_values(runs, "budget")))
+    amounts = [value for value in values if value is not None]
+    if all(isinstance(value, numbers.Real) for value in amounts):
+        return sorted(amounts) + [None] * (None in values)
+    order = list(study.axis.values) if study.axis is not None else []
+    return sorted(values, key=lambda value: order.index(value) if value in order else len(order))
+
+
+def are_amounts(values):
+    """Say whether all values are numbers, but for None."""
+    return all(isinstance(value, numbers.Real) for value in values if value is not None)
+
+
+def is_wide(values):
+    """Say whether amounts ask for a logarithmic axis."""
+    amounts = [value for value in values if value is not None]
+    return bool(amounts) and min(amounts) > 0 and max(amounts) >= 10 * min(amounts)
+
+
+def capital(text):
+    """Return a text that begins with a capital letter."""
+    return text[:1].upper() + text[1:]
+
+
+def check_guess(guess):
+    """Raise TypeError if a prediction is neither a number nor None."""
+    if guess is not None and (isinstance(guess, bool) or not isinstance(guess, numbers.Real) or np.isnan(guess)):
+        raise TypeError(f"A prediction is a number such as 5 or -2.5, or None, not {guess!r}.")

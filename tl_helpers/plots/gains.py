@@ -1,0 +1,358 @@
+"""What does one arm gain over another? Paired differences along a study's axis, drawn, titled and read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas
+
+from tl_helpers.experiments.intervals import paired_difference
+from tl_helpers.experiments.statistics import holm_with_gaps
+from tl_helpers.experiments.verdict import transfer_verdict
+from tl_helpers.grid.keys import key_values, rows_where
+from tl_helpers.plots.charts import differences, grouped_differences, in_words
+from tl_helpers.plots.display import (
+    Display,
+    along_the_axis,
+    as_study,
+    capital,
+    check_guess,
+    listed_arms,
+    place,
+    place_on,
+    unit_of,
+)
+
+
+@dataclass
+class _Comparison:
+    """One arm against another, or against itself elsewhere on the axis."""
+
+    name: str
+    ours: str
+    theirs: str
+    study: object
+    table: pandas.DataFrame
+    doubted: pandas.Series
+    reasons: list
+
+    @property
+    def at(self):
+        return [place_on(self.study, value) for value in key_values(self.table, "budget")]
+
+
+def gain(study, treatment, baseline=None, *, since=None, score="score", guess=None, axis=None):
+    """Draw what arms gain over others along a study's axis: paired differences with 95 % intervals.
+
+    Parameters
+    ----------
+    study : tl_helpers.experiments.stored.StoredStudy or pandas.DataFrame
+        A frame has the columns ``arm``, ``budget``, ``seed`` and `score`.
+    treatment, baseline : str or list of str
+        Keys of arms. A single one stands against each of the others' list; two lists are compared pair by pair.
+    since : optional
+        Instead of a baseline: a value of the axis. Each treatment is compared with itself there, as "with so many
+        copied layers against none".
+    score : str
+        Column to compare.
+    guess : float, optional
+        A learner's prediction in points, drawn as a dotted line and told in the words. Of a single comparison.
+    axis : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Display
+        Its title and reading call a gain what the verdict does: where a check leaves a doubt, they say so. With several
+        comparisons Holm's correction runs over all that is drawn. Its table has a row for each difference.
+
+    Raises
+    ------
+    TypeError
+        If the prediction is no number, or the study no study.
+    ValueError
+        If there is no such arm, if two arms ran at no common value, or if lists of two lengths are given.
+    """
+    check_guess(guess)
+    compared = _compared(study, treatment, baseline, since, score)
+    if len(compared) == 1:
+        return _one(compared[0], guess, axis)
+    if guess is not None:
+        raise ValueError("A prediction is drawn beside one comparison; this figure has several.")
+    _correct_together(compared)
+    figure = grouped_differences(
+        _drawn(compared),
+        xlabel=unit_of(compared[0].study),
+        ylabel=_shared_label(compared),
+        title=capital(_finding(compared)),
+        axis=axis,
+    )
+    return Display(figure, _words(compared), _reading(compared), _drawn(compared))
+
+
+def gains(comparisons, *, score="score", columns=4):
+    """Draw several comparisons side by side, one panel each, on one scale.
+
+    Parameters
+    ----------
+    comparisons : dict of str to tuple
+        Title of a panel → study, treatment, baseline, as :func:`gain` takes them.
+    score : str
+        Column to compare.
+    columns : int
+        Panels in a row.
+
+    Returns
+    -------
+    Display
+        Holm's correction runs over all that is drawn.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to draw, or as :func:`gain` does.
+    """
+    if not comparisons:
+        raise ValueError("There is nothing to draw: give a title and (study, treatment, baseline) for each panel.")
+    panels = {title: _compared(*asked, None, score) for title, asked in comparisons.items()}
+    compared = [each for panel in panels.values() for each in panel]
+    _correct_together(compared)
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    size = (3.3 * columns + 1.2, 3.0 * rows + 0.4)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, sharey=True, layout="constrained")
+    for number, (title, panel) in enumerate(panels.items()):
+        axis = axes.flat[number]
+        settings = {"xlabel": unit_of(panel[0].study), "ylabel": _shared_label(panel) if number % columns == 0 else ""}
+        grouped_differences(_drawn(panel), title=f"{title}:\n{_counted(panel)}", axis=axis, **settings)
+        if number % columns != columns - 1 or len(panel) == 1:
+            axis.get_legend().remove()
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
+    low, high = (int(pick(each.table["n"].agg(pick) for each in compared)) for pick in (min, max))
+    pairs = f"n = {low}" if low == high else f"n = {low}–{high}"
+    figure.suptitle(f"{capital(_finding(compared))} (95 % intervals, {pairs} pairs)", fontsize=11)
+    words = " ".join(f"{title}: {_words(panel, brief=True)}" for title, panel in panels.items())
+    table = pandas.concat({title: _drawn(panel) for title, panel in panels.items()}, names=["panel"])
+    told = "; ".join(f"**{title}**: {_told(panel)}" for title, panel in panels.items())
+    reading = f"Corrected for {_count(compared)} comparisons, {told}.{_doubts(compared)}"
+    return Display(figure, words, reading, table.reset_index("panel").reset_index(drop=True))
+
+
+# ---------------------------------------------------------------- what is compared
+
+
+def _compared(study, treatment, baseline, since, score):
+    """Return a list of comparisons."""
+    study = as_study(study, score)
+    ours, theirs = listed_arms(treatment), listed_arms(baseline)
+    if (baseline is None) == (since is None):
+        raise ValueError("Give either a baseline or, with `since`, the value at which the treatment is its own.")
+    if len(ours) > 1 and len(theirs) > 1 and len(ours) != len(theirs):
+        raise ValueError(f"{len(ours)} treatments cannot be compared with {len(theirs)} baselines pair by pair.")
+    if since is not None:
+        return [_against_itself(study, arm, since) for arm in ours]
+    count = max(len(ours), len(theirs))
+    ours, theirs = (arms * count if len(arms) == 1 else arms for arms in (ours, theirs))
+    names = _names(study, ours, theirs)
+    return [_against(study, *pair, name) for *pair, name in zip(ours, theirs, names, strict=True)]
+
+
+def _names(study, ours, theirs):
+    if len(set(theirs)) == 1:
+        return [study.label(arm) for arm in ours]
+    if len(set(ours)) == 1:
+        return [f"over {study.label(arm)}" for arm in theirs]
+    return [f"{study.label(a)} over {study.label(b)}" for a, b in zip(ours, theirs, strict=True)]
+
+
+def _against(study, treatment, baseline, name):
+    ours, theirs = study.label(treatment), study.label(baseline)
+    study = _where_both_ran(study, treatment, baseline)
+    table = paired_difference(study.runs, treatment, baseline)
+    verdict = transfer_verdict(study, treatment, baseline)
+    doubted = verdict.table["verdict"].eq("inconclusive") & verdict.table["p_holm"].lt(0.05)
+    reasons = [check.question for check in verdict.checks if check.passed is False]
+    return _Comparison(name, ours, theirs, study, table, doubted, reasons)
+
+
+def _against_itself(study, arm, since):
+    """Compare an arm with its own runs at one value of the axis."""
+    ours, runs = study.label(arm), study.runs[study.runs["arm"] == arm]
+    start = runs[rows_where(runs, "budget", since)].assign(arm="start").drop(columns="budget")
+    values = [value for value in along_the_axis(study, runs) if value != since]
+    if start.empty or not values:
+        raise ValueError(f"The study {study.name!r} has no runs of {arm!r} at {since!r} and elsewhere.")
+    rows = [runs[rows_where(runs, "budget", value)].assign(arm="ours") for value in values]
+    table = paired_difference(
+        pandas.concat([*rows, *(start.assign(budget=value) for value in values)]), "ours", "start"
+    )
+    doubted = pandas.Series(False, index=table.index)
+    return _Comparison(ours, ours, f"itself {place_on(study, since)}", study, table, doubted, [])
+
+
+def _where_both_ran(study, treatment, baseline):
+    """Return the study at those values of the axis at which both arms ran, along the axis."""
+    ran = [set(key_values(study.runs[study.runs["arm"] == arm], "budget")) for arm in (treatment, baseline)]
+    values = [value for value in along_the_axis(study, study.runs) if value in ran[0] & ran[1]]
+    if not values:
+        raise ValueError(f"The study {study.name!r} has no runs of {treatment!r} and {baseline!r} at a common value.")
+    rows = np.concatenate([np.flatnonzero(rows_where(study.runs, "budget", value)) for value in values])
+    return replace(study, runs=study.runs.iloc[rows])
+
+
+def _correct_together(compared):
+    """Correct the p-values of several comparisons as one family."""
+    p_values = pandas.concat([each.table["p"] for each in compared])
+    corrected = np.split(holm_with_gaps(p_values), np.cumsum([len(each.table) for each in compared])[:-1])
+    for each, p_holm in zip(compared, corrected, strict=True):
+        each.table = each.table.assign(p_holm=p_holm)
+        each.doubted = each.doubted & each.table["p_holm"].lt(0.05)
+
+
+def _drawn(compared):
+    """Return all differences as one table, in the order of the axis."""
+    tables = [each.table.assign(comparison=each.name) for each in compared]
+    table = pandas.concat(tables, ignore_index=True)
+    return table[["comparison", *(name for name in table if name != "comparison")]]
+
+
+# ---------------------------------------------------------------- what is said about several
+
+
+def _shared_label(compared):
+    ours, theirs = ({getattr(each, side) for each in compared} for side in ("ours", "theirs"))
+    if len(theirs) == 1:
+        return (
+            f"gain over {theirs.pop()} (points)"
+            if len(compared) > 1
+            else f"{ours.pop()}\nminus {theirs.pop()} (points)"
+        )
+    return f"gain of {ours.pop()} (points)" if len(ours) == 1 else "difference (points)"
+
+
+def _count(compared):
+    return sum(len(each.table) for each in compared)
+
+
+def _clear(each):
+    return each.table["p_holm"].lt(0.05) & ~each.doubted
+
+
+def _finding(compared):
+    """Say how many differences are clear, and name the largest."""
+    found = [
+        (abs(row.difference), each, index) for each in compared for index, row in _rows(each) if _clear(each)[index]
+    ]
+    if not found:
+        return f"of {_count(compared)} differences none is told from chance"
+    _, each, index = max(found, key=lambda one: one[0])
+    row = each.table.loc[index]
+    verb = "is" if len(found) == 1 else "are"
+    return (
+        f"{len(found)} of {_count(compared)} differences {verb} clear, the largest: {each.name} "
+        f"{row['difference']:+.1f} points {each.at[each.table.index.get_loc(index)]}"
+    )
+
+
+def _rows(each):
+    return [(row.Index, row) for row in each.table.itertuples()]
+
+
+def _counted(panel):
+    """Say in a panel's title what is clear in it."""
+    if len(panel) > 1:
+        return f"{sum(int(_clear(each).sum()) for each in panel)} of {_count(panel)} clear"
+    (each,) = panel
+    values, parts = key_values(each.table, "budget"), []
+    for number in dict.fromkeys([0, len(each.table) - 1]):
+        unclear = "" if _clear(each).iloc[number] else " (unclear)"
+        parts.append(f"{each.table['difference'].iloc[number]:+.1f}{unclear} {place(values[number])}")
+    return ", ".join(parts)
+
+
+def _told(compared):
+    """Say for each comparison where it gains and where it loses."""
+    parts = []
+    for each in compared:
+        values, told = key_values(each.table, "budget"), []
+        for word, sign in (("gains", 1), ("loses", -1)):
+            mask = _clear(each) & (np.sign(each.table["difference"]) == sign)
+            where = [place(value) for value, is_here in zip(values, mask, strict=True) if is_here]
+            told += [f"{word} {', '.join(where).replace(', at', ',').replace(', for', ',')}"] if where else []
+        name = f"*{each.name}* " if len(compared) > 1 else ""
+        parts.append(name + (" and ".join(told) or "nothing clear"))
+    return "; ".join(parts)
+
+
+def _doubts(compared):
+    count = sum(int(each.doubted.sum()) for each in compared)
+    reasons = dict.fromkeys(reason for each in compared if each.doubted.any() for reason in each.reasons)
+    return f" The checks leave a doubt in {count}: {' '.join(reasons)} No." if count else ""
+
+
+def _reading(compared):
+    told = _told(compared)
+    return f"Corrected for {_count(compared)} comparisons, by {unit_of(compared[0].study)}: {told}.{_doubts(compared)}"
+
+
+def _words(compared, brief=False):
+    def amount(row):
+        return f"{row.difference:+.1f}" if brief else f"{row.difference:+.1f} ({row.low:+.1f} to {row.high:+.1f})"
+
+    parts = []
+    for each in compared:
+        values = map(place, key_values(each.table, "budget"))
+        told = [f"{amount(row)} {where}" for (_, row), where in zip(_rows(each), values, strict=True)]
+        parts.append((f"{each.name} " if len(compared) > 1 or not brief else "") + ", ".join(told))
+    unit = unit_of(compared[0].study)
+    return f"{'' if brief else f'{_shared_label(compared)} by {unit}, with 95 % intervals: '}{'; '.join(parts)}."
+
+
+# ---------------------------------------------------------------- what is said about one
+
+
+def _one(each, guess, axis):
+    at = each.at
+    figure = differences(
+        each.table,
+        xlabel=unit_of(each.study),
+        ylabel=f"{each.ours}\nminus {each.theirs} (points)",
+        title=_title(each, at),
+        guess=guess,
+        axis=axis,
+    )
+    rows = [
+        f"{row.difference:+.1f} ({row.low:+.1f} to {row.high:+.1f}) {where}"
+        for (_, row), where in zip(_rows(each), at, strict=True)
+    ]
+    words = f"{each.ours} minus {each.theirs}, in points with 95 % intervals: {'; '.join(rows)}."
+    if guess is not None:
+        words += f" Your prediction: {guess:+g}."
+    return Display(figure, words, _reading_of_one(each, at), _drawn([each]))
+
+
+def _title(each, at):
+    parts = []
+    for number in dict.fromkeys([0, len(each.table) - 1]):
+        row, unit = each.table.iloc[number], "" if parts else " points"
+        chance = "" if row["p_holm"] < 0.05 else " (not told from chance)"
+        parts.append(f"{row['difference']:+.1f}{unit} {at[number]}{chance}")
+    title = f"{capital(each.ours)}: {', '.join(parts)}"
+    return f"{title} (measured, not proved)" if each.doubted.any() else title
+
+
+def _reading_of_one(each, at):
+    table = each.table
+    largest = int(np.argmax(np.abs(table["difference"])))
+    sentence = f"{capital(each.ours)} instead of {each.theirs}: {in_words(table.iloc[largest])} {at[largest]}"
+    if len(table) > 1:
+        shown = np.sign(table["difference"])[table["p_holm"] < 0.05]
+        counts = {("gain", "gains"): int((shown > 0).sum()), ("loss", "losses"): int((shown < 0).sum())}
+        told = " and ".join(f"{count} {names[count > 1]}" for names, count in counts.items() if count)
+        sentence += f". Corrected for {len(table)} comparisons, told from chance: {told or 'nothing'}"
+    if each.doubted.any() and each.reasons:
+        sentence += f"; the checks leave a doubt in {int(each.doubted.sum())}: {' '.join(each.reasons)} No"
+    return f"{sentence}."

@@ -1,0 +1,94 @@
+"""What do the pictures look like? Grids and rows of them, with captions, boxes and a text twin."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Mapping
+
+import numpy as np
+
+from tl_helpers.datasets.dataset import Dataset
+from tl_helpers.plots.charts import PALETTE, draw_boxes, images, picture_rows
+from tl_helpers.plots.display import Display
+
+
+def pictures(shown, captions=None, *, title, columns=8, headings=None, boxes=None, side=None, words=None):
+    """Show pictures in a grid, or in rows with a name each.
+
+    Parameters
+    ----------
+    shown : Dataset, array-like or dict of str to array-like
+        A dataset, captioned by its labels; pictures ``(n, h, w, 1 or 3)``, ``uint8``, or a list of such ``(h, w, c)``;
+        or the name of a row → its pictures, whose sizes may differ from row to row.
+    captions : sequence of str, optional
+        One per picture of a grid.
+    title : str
+    columns : int
+        Of a grid.
+    headings : sequence of str, optional
+        One per column of rows.
+    boxes : numpy.ndarray or dict of str to numpy.ndarray, optional
+        ``(n, 4)``: left, top, right, bottom in pixels, one on each of the first n pictures of a grid; several by name,
+        each in a colour of its own.
+    side : float, optional
+        Side of one picture in inches.
+    words : str, optional
+        What the pictures show, where captions and names do not say it.
+
+    Returns
+    -------
+    Display
+
+    Raises
+    ------
+    ValueError
+        If there are no pictures, fewer captions than pictures, or boxes without a grid.
+    """
+    if isinstance(shown, Dataset):
+        captions = [shown.label_names[label] for label in shown.y] if captions is None else captions
+        shown = shown.x
+    if len(shown) == 0:
+        raise ValueError("There are no pictures to show.")
+    size = {} if side is None else {"side": side}
+    if isinstance(shown, Mapping):
+        if boxes is not None or captions is not None:
+            raise ValueError("Rows of pictures have names and headings; captions and boxes belong to a grid.")
+        figure = picture_rows(list(shown.values()), list(shown), title=title, headings=headings, **size)
+        told = "; ".join(f"{name} ({len(row)})" for name, row in shown.items())
+        return Display(figure, f"{title}: rows of pictures, from the top: {told}.{_more(words)}")
+    if captions is not None and len(captions) < len(shown):
+        raise ValueError(f"There are {len(shown)} pictures and only {len(captions)} captions.")
+    figure = images(shown, None if captions is None else list(map(str, captions)), columns=columns, title=title, **size)
+    told = f"{title}: {len(shown)} pictures" + ("" if captions is None else f", {_counted(captions, len(shown))}")
+    return Display(figure, f"{told}.{_draw(figure, boxes)}{_more(words)}")
+
+
+def _counted(captions, count):
+    """List captions, each once, with how often it stands there."""
+    counts = collections.Counter(" ".join(str(caption).split()) for caption in captions[:count])
+    numbers = set(counts.values())
+    if numbers == {1}:
+        return ", ".join(counts)
+    if len(numbers) == 1:
+        return f"{numbers.pop()} each of {', '.join(counts)}"
+    return ", ".join(f"{number} of {caption}" for caption, number in counts.items())
+
+
+def _draw(figure, boxes):
+    """Draw boxes on the first pictures, and say in which colours."""
+    if boxes is None:
+        return ""
+    if not isinstance(boxes, Mapping):
+        draw_boxes(figure.axes, boxes)
+        return " A box is drawn in each."
+    colours = {"white": "white", "orange": PALETTE[1], "blue": PALETTE[0], "green": PALETTE[2]}
+    told = []
+    for (name, of_all), (word, colour) in zip(boxes.items(), colours.items(), strict=False):
+        draw_boxes(figure.axes, np.asarray(of_all)[: len(figure.axes)], colour=colour)
+        told.append(f"{name} {word}")
+    figure.suptitle(f"{figure.get_suptitle()}\nBoxes: {', '.join(told)}", fontsize=11)
+    return f" Boxes: {', '.join(told)}."
+
+
+def _more(words):
+    return "" if words is None else f" {words[:1].upper()}{words[1:].rstrip('.')}."
