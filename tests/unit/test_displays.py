@@ -9,9 +9,13 @@ import pandas as pd
 import pytest
 
 from tl_helpers import plots
+from tl_helpers.datasets.dataset import Dataset, Domain, Task
 from tl_helpers.experiments.design import Arm, Axis
 from tl_helpers.experiments.intervals import confidence_interval, paired_difference
+from tl_helpers.experiments.statistics import holm
 from tl_helpers.experiments.stored import StoredStudy, load_study
+from tl_helpers.experiments.verdict import transfer_verdict
+from tl_helpers.routes.taxonomy import ROUTES
 
 
 @pytest.fixture(autouse=True)
@@ -202,3 +206,225 @@ def test_the_chance_of_each_row_is_told():
     runs = study.runs.assign(chance=study.runs["budget"].map({"photographs": 50, "sketches": 12.5}))
     assert plots.accuracy(dataclasses.replace(study, runs=runs)).words.endswith("Chance: 50, 12.")
     assert "hance" not in plots.accuracy(study).words
+
+
+# ---------------------------------------------------------------- several comparisons
+
+
+def with_third_arm(study, gain=0.0, key="other", label="feature extraction"):
+    """Add an arm that is the baseline and a gain with noise."""
+    random = np.random.default_rng(1)
+    base = study.runs[study.runs["arm"] == "scratch"]
+    rows = base.assign(arm=key, score=base["score"] + gain + random.normal(size=len(base)))
+    arms = study.arms | {key: Arm(label, "transfer")}
+    return dataclasses.replace(study, runs=pd.concat([study.runs, rows], ignore_index=True), arms=arms)
+
+
+def test_several_treatments_are_drawn_told_and_corrected_together():
+    study = with_third_arm(made_up((8, 4)))
+    display = plots.gain(study, ["transfer", "other"], "scratch")
+    (axis,) = display.figure.axes
+    first = paired_difference(study.runs, "transfer", "scratch")
+    np.testing.assert_allclose(axis.containers[0].lines[0].get_ydata(orig=False), first["difference"])
+    both = pd.concat([first, paired_difference(study.runs, "other", "scratch")], ignore_index=True)
+    np.testing.assert_allclose(display.table["difference"], both["difference"])
+    np.testing.assert_allclose(display.table["p_holm"], holm(both["p"]))
+    told = [round(number, 1) for row in both.itertuples() for number in (row.difference, row.low, row.high)]
+    assert numbers_in(display.words) == told
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["fine-tuning", "feature extraction"]
+    assert axis.get_title(loc="left").startswith("2 of 4 differences are clear, the largest: fine-tuning +7")
+    assert display.reading == (
+        "Corrected for 4 comparisons, by labels per class: *fine-tuning* gains at 5, 50; "
+        "*feature extraction* nothing clear."
+    )
+
+
+def test_what_a_check_doubts_is_not_called_clear_among_several():
+    display = plots.gain(with_third_arm(made_up((8, 4), rate=1e-2)), ["transfer", "other"], "scratch")
+    assert "*fine-tuning* nothing clear" in display.reading and "leave a doubt in 2" in display.reading
+    assert display.figure.axes[0].get_title(loc="left") == "Of 4 differences none is told from chance"
+
+
+def test_one_treatment_over_several_baselines_and_pairs():
+    study = with_third_arm(made_up((8, -8)))
+    over = plots.gain(study, "transfer", ["scratch", "other"])
+    assert list(dict.fromkeys(over.table["comparison"])) == ["over training from scratch", "over feature extraction"]
+    assert (
+        over.figure.axes[0].get_ylabel() == "gain of fine-tuning (points)"
+        and "gains at 5 and loses at 50" in over.reading
+    )
+    pairs = plots.gain(study, ["transfer", "other"], ["other", "scratch"])
+    assert (
+        "fine-tuning over feature extraction" in pairs.words
+        and "feature extraction over training from scratch" in pairs.words
+    )
+
+
+def test_an_arm_against_itself_elsewhere_on_the_axis():
+    study = made_up((8, 4, 2), values=(0, 1, 2), unit="copied layers")
+    display = plots.gain(study, "transfer", since=0)
+    scores = study.runs.query("arm == 'transfer'").pivot(index="seed", columns="budget", values="score")
+    np.testing.assert_allclose(display.table["difference"], [(scores[n] - scores[0]).mean() for n in (1, 2)])
+    assert list(display.table["budget"]) == [1, 2] and "itself at 0 copied layers" in display.words
+    with pytest.raises(ValueError, match="no runs of 'transfer' at 7"):
+        plots.gain(study, "transfer", since=7)
+
+
+def test_arms_of_one_label_stay_apart():
+    study = with_third_arm(made_up((8, 4)), label="fine-tuning")
+    display = plots.gain(study, ["transfer", "other"], "scratch")
+    assert list(dict.fromkeys(display.table["comparison"])) == ["fine-tuning (transfer)", "fine-tuning (other)"]
+    assert transfer_verdict(study, "transfer", "scratch").table["difference"].iloc[0] == display.table["difference"][0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ((["transfer", "other"], None), "either a baseline"),
+        ((["transfer", "transfer"], "scratch"), "stands there twice"),
+        ((["transfer", "other"], ["scratch", "other", "transfer"]), "pair by pair"),
+    ],
+)
+def test_comparisons_that_cannot_be_made_are_refused(arguments, problem):
+    with pytest.raises(ValueError, match=problem):
+        plots.gain(with_third_arm(made_up((8, 4))), *arguments)
+
+
+def test_a_prediction_stands_beside_one_comparison_only():
+    with pytest.raises(ValueError, match="beside one comparison"):
+        plots.gain(with_third_arm(made_up((8, 4))), ["transfer", "other"], "scratch", guess=3)
+
+
+def test_panels_share_their_scale_and_their_correction():
+    sound, weak = made_up((8, 4)), made_up((0, 0), noise=3)
+    display = plots.gains({"drawings": (sound, "transfer", "scratch"), "shoes": (weak, "transfer", "scratch")})
+    first, second = display.figure.axes
+    assert first.get_ylim() == second.get_ylim() and first.get_title(loc="left").startswith("drawings:\n+7")
+    assert second.get_title(loc="left").count("(unclear)") == 2
+    assert "**drawings**: gains at 5, 50; **shoes**: nothing clear" in display.reading
+    np.testing.assert_allclose(display.table["p_holm"], holm(display.table["p"]))
+    assert "n = 8 pairs" in display.figure.get_suptitle()
+
+
+def test_panels_of_other_arms_each_say_what_they_compare():
+    study = with_third_arm(made_up((8, 4)))
+    display = plots.gains({"one": (study, "transfer", "scratch"), "two": (study, "other", "scratch")})
+    assert display.figure.axes[0].get_ylabel() == "difference (points)"
+    assert "one, fine-tuning minus training from scratch (points) by" in display.words
+    assert "two, feature extraction minus training from scratch (points) by" in display.words
+    with pytest.raises(ValueError, match="for each panel its title"):
+        plots.gains({"one": (study, "transfer")})
+
+
+def test_a_table_of_ones_own_can_be_drawn():
+    frame = made_up((8, 4)).runs.drop(columns=["learning_rate", "updates"])
+    assert plots.gain(frame, "transfer", "scratch").reading.startswith("Transfer instead of scratch: +")
+    assert "budget: scratch 50, 50; transfer 5" in plots.accuracy(frame).words
+    with pytest.raises(ValueError, match="no column 'seed'"):
+        plots.accuracy(frame.drop(columns="seed"))
+    with pytest.raises(TypeError, match="not str"):
+        plots.gain("street_labels", "fine_tuning", "scratch")
+
+
+def test_another_column_is_drawn_with_no_chance_of_its_own():
+    study = made_up((8, 4))
+    study = dataclasses.replace(study, runs=study.runs.assign(box=study.runs["score"] - 20))
+    display = plots.accuracy(study, score="box")
+    assert display.words.startswith("box at") and "would score" not in display.words
+    assert plots.gain(study, "transfer", "scratch", score="box").words == plots.gain(study, "transfer", "scratch").words
+
+
+def test_accuracies_can_be_drawn_along_a_measured_column():
+    study = made_up((8, 4))
+    seconds = study.runs["budget"] * study.runs["arm"].map({"scratch": 1.0, "transfer": 2.0})
+    timed = dataclasses.replace(study, runs=study.runs.assign(train_seconds=seconds))
+    axis = plots.accuracy(timed, against="train_seconds").figure.axes[0]
+    assert list(axis.lines[1].get_xdata()) == [10, 100] and axis.get_xlabel() == "train seconds"
+    with pytest.raises(ValueError, match="no column 'joules'"):
+        plots.accuracy(timed, against="joules")
+
+
+def test_panels_of_two_settings_name_the_best_place_of_the_first_line():
+    study = with_third_arm(made_up((8, 4), values=("colour", "style"), unit="target"), gain=-3)
+    x = {"transfer": "deep", "other": "shallow"}
+    display = plots.accuracy_panels(study, x=x, lines=dict.fromkeys(x, "network"), levels=["scratch"])
+    assert display.reading == "Highest mean of “network”: colour: deep; style: deep."
+    assert "colour: best at deep with 5" in display.words and "training from scratch 50" in display.words
+    with pytest.raises(ValueError, match="not other"):
+        plots.accuracy_panels(study, x=x, lines={"transfer": "network"})
+
+
+# ---------------------------------------------------------------- pictures, answers, routes
+
+PICTURES = np.random.default_rng(0).integers(0, 256, (4, 6, 6, 3), dtype="uint8")
+
+
+def test_pictures_of_a_grid_are_counted_by_caption():
+    display = plots.pictures(PICTURES, ["cat", "dog", "cat", "dog"], title="Animals")
+    assert display.words == "Animals: 4 pictures, 2 each of cat, dog." and display.reading is None
+    assert [axis.get_title() for axis in display.figure.axes] == ["cat", "dog", "cat", "dog"]
+    uneven = plots.pictures(PICTURES, ["cat", "dog", "cat", "cat"], title="Animals", words="all on grass")
+    assert uneven.words == "Animals: 4 pictures, 3 of cat, 1 of dog. All on grass."
+
+
+def test_a_dataset_captions_itself():
+    data = Dataset(
+        PICTURES,
+        np.array([0, 1, 1, 0]),
+        Domain("made up", (6, 6, 3)),
+        Task("animals", ("cat", "dog")),
+        "train",
+        np.array(list("abcd")),
+    )
+    assert "2 each of cat, dog" in plots.pictures(data, title="Animals").words
+
+
+def test_rows_of_pictures_have_names():
+    display = plots.pictures(
+        {"source": PICTURES, "target": PICTURES[:2]}, title="Domains", headings=["1", "2", "3", "4"]
+    )
+    assert display.words == "Domains: rows of pictures, from the top: source (4); target (2)."
+    assert display.figure.axes[0].get_ylabel() == "source"
+
+
+def test_boxes_are_drawn_in_colours_that_are_told():
+    boxes = np.array([[0, 0, 3, 3]] * 4)
+    display = plots.pictures(PICTURES, title="Scenes", boxes={"true": boxes, "found": boxes + 1})
+    assert display.words.endswith("Boxes: true white, found orange.") and len(display.figure.axes[3].patches) == 2
+    assert len(plots.pictures(PICTURES, title="Scenes", boxes=boxes).figure.axes[0].patches) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"shown": PICTURES[:0]}, "no pictures"),
+        ({"shown": PICTURES, "captions": ["cat"]}, "only 1 captions"),
+        ({"shown": {"row": PICTURES}, "captions": ["cat"] * 4}, "belong to a grid"),
+    ],
+)
+def test_pictures_that_cannot_be_shown_are_refused(arguments, problem):
+    with pytest.raises(ValueError, match=problem):
+        plots.pictures(**arguments, title="t")
+
+
+def test_bars_tell_their_values_groups_and_band():
+    display = plots.bars(
+        ["a", "b"], [0.5, 1.25], xlabel="distance", title="t", groups=["far", "near"], band=(0, 0.1, "chance")
+    )
+    assert display.words == (
+        "distance: a 0.50, b 1.25. Colours: far blue, near orange-red. A grey band from 0.00 to 0.10: chance."
+    )
+    with pytest.raises(ValueError, match="as many values"):
+        plots.bars(["a", "b"], [1], xlabel="x", title="t")
+
+
+def test_a_confusion_matrix_names_the_commonest_mistake():
+    display = plots.confusion([0, 0, 0, 1, 1], [0, 1, 1, 1, 1], ["cat", "dog"], title="t")
+    assert display.words == "Answers in % of each true class; right: cat 33, dog 100."
+    assert display.reading == "The commonest mistake: 67 % of “cat” are taken for “dog”."
+    assert plots.confusion([0, 1], [0, 1], ["cat", "dog"], title="t").reading == "No mistake was made."
+
+
+def test_the_matrix_of_routes_tells_their_definitions():
+    words = plots.route_matrix(ROUTES).words
+    assert all(f"{route.name}: {route.definition}" in words for route in ROUTES)

@@ -83,6 +83,7 @@ class StoredStudy:
         Returns
         -------
         str
+            Its label; with its key, if another arm has the same label.
 
         Raises
         ------
@@ -91,7 +92,9 @@ class StoredStudy:
         """
         if arm not in self.arms:
             raise ValueError(f"The study {self.name!r} has no arm {arm!r}; it has {', '.join(map(str, self.arms))}.")
-        return self.arms[arm].label
+        label = self.arms[arm].label
+        is_shared = sum(other.label == label for other in self.arms.values()) > 1
+        return f"{label} ({arm})" if is_shared else label
 
     def controls_of(self, arm):
         """Return the keys of the arms that are an arm with an advantage.

@@ -5,17 +5,8 @@ from __future__ import annotations
 from tl_helpers.experiments.intervals import confidence_interval, paired_difference
 from tl_helpers.grid.keys import key_values, rows_where
 from tl_helpers.plots.charts import curves, dots, legend_beside, panels
-from tl_helpers.plots.display import (
-    Display,
-    along_the_axis,
-    are_amounts,
-    as_study,
-    capital,
-    is_wide,
-    listed_arms,
-    place_on,
-    unit_of,
-)
+from tl_helpers.plots.display import Display, as_study
+from tl_helpers.plots.places import along_the_axis, are_amounts, capital, is_wide, listed_arms, place_on, unit_of
 
 
 def accuracy(study, arms=None, *, against=None, score="score", axis=None):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numbers
 from dataclasses import dataclass, replace
 
 import matplotlib.figure
-import numpy as np
 import pandas
 
 from tl_helpers.experiments.design import Arm
@@ -84,61 +82,3 @@ def as_study(runs, score="score"):
     chance = None if study.chance is None else 100 * study.chance
     runs = study.runs.assign(score=100 * study.runs["score"])
     return replace(study, runs=runs, chance=chance, metric=f"{study.metric}, in %")
-
-
-def listed_arms(arms):
-    """Return one or several keys of arms as a list."""
-    return [arms] if isinstance(arms, str) or not isinstance(arms, (list, tuple)) else list(arms)
-
-
-def unit_of(study):
-    """Return what the axis counts."""
-    return study.axis.unit if study.axis is not None else "budget"
-
-
-def place(value):
-    """Say where on an axis whose unit has been told."""
-    if value is None:
-        return "at None"
-    return f"at {value:g}" if isinstance(value, numbers.Real) else f"for “{value}”"
-
-
-def place_on(study, value):
-    """Say where on the axis: a number with its unit, a name by itself."""
-    if value is not None and not isinstance(value, numbers.Real):
-        return place(value)
-    if study.axis is not None and study.axis.name == study.axis.unit:  # a quantity, such as a learning rate
-        return f"at {study.axis.name} {value if value is None else f'{value:g}'}"
-    return f"{place(value)} {unit_of(study)}"
-
-
-def along_the_axis(study, runs):
-    """Return the values at which runs were made, in the order in which the axis is drawn, the missing one last."""
-    values = list(dict.fromkeys(key_values(runs, "budget")))
-    amounts = [value for value in values if value is not None]
-    if all(isinstance(value, numbers.Real) for value in amounts):
-        return sorted(amounts) + [None] * (None in values)
-    order = list(study.axis.values) if study.axis is not None else []
-    return sorted(values, key=lambda value: order.index(value) if value in order else len(order))
-
-
-def are_amounts(values):
-    """Say whether all values are numbers, but for None."""
-    return all(isinstance(value, numbers.Real) for value in values if value is not None)
-
-
-def is_wide(values):
-    """Say whether amounts ask for a logarithmic axis."""
-    amounts = [value for value in values if value is not None]
-    return bool(amounts) and min(amounts) > 0 and max(amounts) >= 10 * min(amounts)
-
-
-def capital(text):
-    """Return a text that begins with a capital letter."""
-    return text[:1].upper() + text[1:]
-
-
-def check_guess(guess):
-    """Raise TypeError if a prediction is neither a number nor None."""
-    if guess is not None and (isinstance(guess, bool) or not isinstance(guess, numbers.Real) or np.isnan(guess)):
-        raise TypeError(f"A prediction is a number such as 5 or -2.5, or None, not {guess!r}.")

@@ -13,17 +13,8 @@ from tl_helpers.experiments.statistics import holm_with_gaps
 from tl_helpers.experiments.verdict import transfer_verdict
 from tl_helpers.grid.keys import key_values, rows_where
 from tl_helpers.plots.charts import differences, grouped_differences, in_words
-from tl_helpers.plots.display import (
-    Display,
-    along_the_axis,
-    as_study,
-    capital,
-    check_guess,
-    listed_arms,
-    place,
-    place_on,
-    unit_of,
-)
+from tl_helpers.plots.display import Display, as_study
+from tl_helpers.plots.places import along_the_axis, capital, check_guess, listed_arms, place, place_on, unit_of
 
 
 @dataclass
@@ -112,32 +103,37 @@ def gains(comparisons, *, score="score", columns=4):
     Raises
     ------
     ValueError
-        If there is nothing to draw, or as :func:`gain` does.
+        If there is nothing to draw, a panel is not told by three things, or as :func:`gain` does.
     """
-    if not comparisons:
-        raise ValueError("There is nothing to draw: give a title and (study, treatment, baseline) for each panel.")
+    if not comparisons or not all(isinstance(asked, tuple) and len(asked) == 3 for asked in comparisons.values()):
+        raise ValueError("Give for each panel its title and, in brackets, study, treatment and baseline.")
     panels = {title: _compared(*asked, None, score) for title, asked in comparisons.items()}
     compared = [each for panel in panels.values() for each in panel]
     _correct_together(compared)
+    labels = dict.fromkeys(_shared_label(panel) for panel in panels.values())
+    legends = {tuple(each.name for each in panel) for panel in panels.values()}
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     size = (3.3 * columns + 1.2, 3.0 * rows + 0.4)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, sharey=True, layout="constrained")
     for number, (title, panel) in enumerate(panels.items()):
-        axis = axes.flat[number]
-        settings = {"xlabel": unit_of(panel[0].study), "ylabel": _shared_label(panel) if number % columns == 0 else ""}
+        axis, is_last = axes.flat[number], number + 1 in (columns, len(panels))
+        label = next(iter(labels)) if len(labels) == 1 else "difference (points)"
+        settings = {"xlabel": unit_of(panel[0].study), "ylabel": label if number % columns == 0 else ""}
         grouped_differences(_drawn(panel), title=f"{title}:\n{_counted(panel)}", axis=axis, **settings)
-        if number % columns != columns - 1 or len(panel) == 1:
+        if len(panel) == 1 or (len(legends) == 1 and not is_last):
             axis.get_legend().remove()
+        elif len(legends) > 1:  # each panel has its own
+            axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25), frameon=False, fontsize=8)
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
-    low, high = (int(pick(each.table["n"].agg(pick) for each in compared)) for pick in (min, max))
-    pairs = f"n = {low}" if low == high else f"n = {low}–{high}"
+    counts = pandas.concat([each.table["n"] for each in compared])
+    pairs = f"n = {counts.min():.0f}" if counts.nunique() == 1 else f"n = {counts.min():.0f}–{counts.max():.0f}"
     figure.suptitle(f"{capital(_finding(compared))} (95 % intervals, {pairs} pairs)", fontsize=11)
-    words = " ".join(f"{title}: {_words(panel, brief=True)}" for title, panel in panels.items())
-    table = pandas.concat({title: _drawn(panel) for title, panel in panels.items()}, names=["panel"])
+    words = " ".join(f"{title}, {_words(panel, brief=True)}" for title, panel in panels.items())
     told = "; ".join(f"**{title}**: {_told(panel)}" for title, panel in panels.items())
     reading = f"Corrected for {_count(compared)} comparisons, {told}.{_doubts(compared)}"
+    table = pandas.concat({title: _drawn(panel) for title, panel in panels.items()}, names=["panel"])
     return Display(figure, words, reading, table.reset_index("panel").reset_index(drop=True))
 
 
@@ -153,7 +149,7 @@ def _compared(study, treatment, baseline, since, score):
     if len(ours) > 1 and len(theirs) > 1 and len(ours) != len(theirs):
         raise ValueError(f"{len(ours)} treatments cannot be compared with {len(theirs)} baselines pair by pair.")
     if since is not None:
-        return [_against_itself(study, arm, since) for arm in ours]
+        return [_against_itself(study, arm, since) for arm in dict.fromkeys(ours)]
     count = max(len(ours), len(theirs))
     ours, theirs = (arms * count if len(arms) == 1 else arms for arms in (ours, theirs))
     names = _names(study, ours, theirs)
@@ -161,6 +157,11 @@ def _compared(study, treatment, baseline, since, score):
 
 
 def _names(study, ours, theirs):
+    """Return what distinguishes each comparison: its arm, its baseline, or both."""
+    if len(set(zip(ours, theirs, strict=True))) < len(ours):
+        raise ValueError(
+            f"A comparison stands there twice: {', '.join(map(str, ours))} over {', '.join(map(str, theirs))}."
+        )
     if len(set(theirs)) == 1:
         return [study.label(arm) for arm in ours]
     if len(set(ours)) == 1:
@@ -306,9 +307,11 @@ def _words(compared, brief=False):
     for each in compared:
         values = map(place, key_values(each.table, "budget"))
         told = [f"{amount(row)} {where}" for (_, row), where in zip(_rows(each), values, strict=True)]
-        parts.append((f"{each.name} " if len(compared) > 1 or not brief else "") + ", ".join(told))
+        parts.append((f"{each.name} " if len(compared) > 1 else "") + ", ".join(told))
     unit = unit_of(compared[0].study)
-    return f"{'' if brief else f'{_shared_label(compared)} by {unit}, with 95 % intervals: '}{'; '.join(parts)}."
+    intervals = "" if brief else ", with 95 % intervals"
+    label = _shared_label(compared).replace("\n", " ")
+    return f"{label} by {unit}{intervals}: {'; '.join(parts)}."
 
 
 # ---------------------------------------------------------------- what is said about one
