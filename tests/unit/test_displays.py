@@ -241,8 +241,11 @@ def test_several_treatments_are_drawn_told_and_corrected_together():
 
 def test_what_a_check_doubts_is_not_called_clear_among_several():
     display = plots.gain(with_third_arm(made_up((8, 4), rate=1e-2)), ["transfer", "other"], "scratch")
-    assert "*fine-tuning* nothing clear" in display.reading and "leave a doubt in 2" in display.reading
-    assert display.figure.axes[0].get_title(loc="left") == "Of 4 differences none is told from chance"
+    assert "*fine-tuning* is in doubt at 5, 50; *feature extraction* nothing clear" in display.reading
+    assert "leave a doubt in 2" in display.reading
+    assert "2 of 4 differences are measured, not proved" in display.figure.axes[0].get_title(loc="left")
+    nothing = plots.gain(with_third_arm(made_up((0, 0), noise=5)), ["transfer", "other"], "scratch")
+    assert nothing.figure.axes[0].get_title(loc="left") == "Of 4 differences none is told from chance"
 
 
 def test_one_treatment_over_several_baselines_and_pairs():

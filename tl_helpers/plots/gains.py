@@ -243,19 +243,17 @@ def _clear(each):
 
 
 def _finding(compared):
-    """Say how many differences are clear, and name the largest."""
-    found = [
-        (abs(row.difference), each, index) for each in compared for index, row in _rows(each) if _clear(each)[index]
-    ]
-    if not found:
-        return f"of {_count(compared)} differences none is told from chance"
-    _, each, index = max(found, key=lambda one: one[0])
-    row = each.table.loc[index]
-    verb = "is" if len(found) == 1 else "are"
-    return (
-        f"{len(found)} of {_count(compared)} differences {verb} clear, the largest: {each.name} "
-        f"{row['difference']:+.1f} points {each.at[each.table.index.get_loc(index)]}"
-    )
+    """Say how many differences are clear, or else measured and doubted, and name the largest of these."""
+    for words, belongs in (("clear", _clear), ("measured, not proved", lambda each: each.doubted)):
+        found = [(each, index) for each in compared for index in each.table.index[belongs(each)]]
+        if found:
+            each, index = max(found, key=lambda one: abs(one[0].table["difference"][one[1]]))
+            verb = "is" if len(found) == 1 else "are"
+            largest = (
+                f"{each.name} {each.table['difference'][index]:+.1f} points {each.at[each.table.index.get_loc(index)]}"
+            )
+            return f"{len(found)} of {_count(compared)} differences {verb} {words}, the largest: {largest}"
+    return f"of {_count(compared)} differences none is told from chance"
 
 
 def _rows(each):
@@ -269,7 +267,7 @@ def _counted(panel):
     (each,) = panel
     values, parts = key_values(each.table, "budget"), []
     for number in dict.fromkeys([0, len(each.table) - 1]):
-        unclear = "" if _clear(each).iloc[number] else " (unclear)"
+        unclear = "" if _clear(each).iloc[number] else " (doubted)" if each.doubted.iloc[number] else " (unclear)"
         parts.append(f"{each.table['difference'].iloc[number]:+.1f}{unclear} {place(values[number])}")
     return ", ".join(parts)
 
@@ -279,8 +277,9 @@ def _told(compared):
     parts = []
     for each in compared:
         values, told = key_values(each.table, "budget"), []
-        for word, sign in (("gains", 1), ("loses", -1)):
-            mask = _clear(each) & (np.sign(each.table["difference"]) == sign)
+        sign = np.sign(each.table["difference"])
+        kinds = {"gains": _clear(each) & (sign > 0), "loses": _clear(each) & (sign < 0), "is in doubt": each.doubted}
+        for word, mask in kinds.items():
             where = [place(value) for value, is_here in zip(values, mask, strict=True) if is_here]
             told += [f"{word} {', '.join(where).replace(', at', ',').replace(', for', ',')}"] if where else []
         name = f"*{each.name}* " if len(compared) > 1 else ""

@@ -59,7 +59,8 @@ def pictures(shown, captions=None, *, title, columns=8, headings=None, boxes=Non
     if captions is not None and len(captions) < len(shown):
         raise ValueError(f"There are {len(shown)} pictures and only {len(captions)} captions.")
     figure = images(shown, None if captions is None else list(map(str, captions)), columns=columns, title=title, **size)
-    told = f"{title}: {len(shown)} pictures" + ("" if captions is None else f", {_counted(captions, len(shown))}")
+    count = "1 picture" if len(shown) == 1 else f"{len(shown)} pictures"
+    told = f"{title}: {count}" + ("" if captions is None else f", {_counted(captions, len(shown))}")
     return Display(figure, f"{told}.{_draw(figure, boxes)}{_more(words)}")
 
 
