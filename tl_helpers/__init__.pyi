@@ -11,7 +11,13 @@ from .datasets.dataset import (
 from .datasets.emoji import load_emoji as load_emoji
 from .datasets.photos import load_photos as load_photos
 from .datasets.street import load_street as load_street, load_street_scenes as load_street_scenes
-from .exercises import check as check, compare_prediction as compare_prediction, hint as hint
+from .exercises import (
+    check as check,
+    compare_prediction as compare_prediction,
+    hint as hint,
+    my_calibration as my_calibration,
+    solution as solution,
+)
 from .experiments.budgets import label_efficiency as label_efficiency
 from .experiments.intervals import confidence_interval as confidence_interval, paired_difference as paired_difference
 from .experiments.label_shift import estimate_prior as estimate_prior

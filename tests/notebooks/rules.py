@@ -3,8 +3,10 @@
 Each rule takes a notebook and returns what is wrong with it: a list of sentences, empty when all is well.
 """
 
+import ast
 import copy
 import re
+import statistics
 import tomllib
 
 import nbformat
@@ -14,7 +16,10 @@ from nbval.plugin import find_comment_markers, find_metadata_tags
 from tests.conditions import ROOT
 
 LARGEST = 2_000_000  # bytes; beyond, GitHub shows no notebook
-LONGEST = 25  # lines in a code cell
+LONGEST, LONGEST_KERAS = 12, 15  # lines in a code cell; in one that teaches plain Keras
+MEDIAN = 5  # lines in half of the code cells
+PLUMBING = 0.20  # share of the code lines that build figures, titles and sentences
+DISPLAYS = {"gain", "gains", "accuracy", "accuracy_panels", "pictures", "bars", "confusion", "route_matrix"}
 IGNORED = 0.40  # share of the code cells whose outputs nbval may ignore
 # Without it, JupyterLab asks the learner for a kernel before it shows anything.
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -120,10 +125,50 @@ def names_this_repository(notebook):
     return [f"{found}/{name} should be {owner}/{name}" for found in wrong]
 
 
+def lines(cell):
+    """Return the lines of a code cell that are not blank."""
+    return [line for line in cell.source.splitlines() if line.strip()]
+
+
+def names_used(cell):
+    """Return the dotted names that a code cell uses, as far as it can be parsed: IPython's own commands cannot."""
+    try:
+        tree = ast.parse(cell.source)
+    except SyntaxError:
+        return set()
+    return {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, (ast.Name, ast.Attribute))}
+
+
+def is_plumbing(cell):
+    """Say whether a code cell builds figures, titles or sentences, instead of calling one that describes itself."""
+    used = names_used(cell)
+    drawn = {name.removeprefix("plots.") for name in used if name.startswith("plots.")}
+    builds = bool(drawn - DISPLAYS) or any(name.startswith("plt.") for name in used)
+    return builds or re.search(r"^\s*(?:title|words|names) = |f\"\*\*", cell.source, re.MULTILINE) is not None
+
+
 def has_short_cells(notebook):
-    """No code cell is longer than a screen."""
-    lengths = [(place, len(cell.source.splitlines())) for place, cell in code_cells(notebook)]
-    return [f"cell {place} has {length} lines" for place, length in lengths if length > LONGEST]
+    """No code cell is longer than 12 lines; 15 where it teaches plain Keras."""
+    found = []
+    for place, cell in code_cells(notebook):
+        most = LONGEST_KERAS if {"keras", "layers"} & names_used(cell) else LONGEST
+        length = len(cell.source.splitlines())
+        found += [f"cell {place} has {length} lines, {most} at most"] if length > most else []
+    return found
+
+
+def has_mostly_small_cells(notebook):
+    """Half of the code cells have five lines at most."""
+    median = statistics.median([len(lines(cell)) for _, cell in code_cells(notebook)])
+    return [f"half of the cells have {median} lines or more"] if median > MEDIAN else []
+
+
+def teaches_more_than_it_draws(notebook):
+    """At most 20 % of the code lines stand in cells that build figures, titles and sentences."""
+    cells = code_cells(notebook)
+    drawing = {place: len(lines(cell)) for place, cell in cells if is_plumbing(cell)}
+    share = sum(drawing.values()) / sum(len(lines(cell)) for _, cell in cells)
+    return [f"{share:.0%} of the lines, in cells {', '.join(map(str, drawing))}"] if share > PLUMBING else []
 
 
 RULES = [
@@ -138,4 +183,6 @@ RULES = [
     carries_no_litter,
     names_this_repository,
     has_short_cells,
+    has_mostly_small_cells,
+    teaches_more_than_it_draws,
 ]

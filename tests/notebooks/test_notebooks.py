@@ -100,6 +100,23 @@ def write_a_long_cell(notebook):
     notebook.cells[1].source = "\n".join(["1"] * (rules.LONGEST + 1))
 
 
+def write_long_keras(notebook):
+    notebook.cells[1].source = "\n".join(["keras.Input"] * (rules.LONGEST_KERAS + 1))
+
+
+def write_long_cells(notebook):
+    for cell in notebook.cells[1:4]:
+        cell.source = "\n".join(["1"] * (rules.MEDIAN + 1))
+
+
+def draw_by_hand(notebook):
+    notebook.cells[1].source = "plt.plot([1, 2])\nplt.title('one')"
+
+
+def word_a_sentence(notebook):
+    notebook.cells[1].source = "words = f'{1} point'\nplots.pictures(x, title='t', words=words)"
+
+
 @pytest.mark.parametrize(
     ("damage", "rule"),
     [
@@ -120,6 +137,10 @@ def write_a_long_cell(notebook):
         (name_a_fork, rules.names_this_repository),
         (name_nothing, rules.names_this_repository),
         (write_a_long_cell, rules.has_short_cells),
+        (write_long_keras, rules.has_short_cells),
+        (write_long_cells, rules.has_mostly_small_cells),
+        (draw_by_hand, rules.teaches_more_than_it_draws),
+        (word_a_sentence, rules.teaches_more_than_it_draws),
     ],
     ids=lambda function: function.__name__,
 )
@@ -127,6 +148,13 @@ def test_each_rule_bites_and_no_other_does(damage, rule):
     notebook = good_notebook()
     damage(notebook)
     assert [found for found in rules.RULES if found(notebook)] == [rule]
+
+
+def test_keras_may_be_longer_and_figures_that_describe_themselves_are_no_plumbing():
+    notebook = good_notebook()
+    notebook.cells[1].source = "\n".join(["keras.Input"] * rules.LONGEST_KERAS)
+    notebook.cells[2].source = "plots.gain(study, 'fine_tuning', 'scratch')\nplots.accuracy(study)"
+    assert [found for found in rules.RULES if found(notebook)] == []
 
 
 def test_what_is_shown_on_purpose_is_allowed():

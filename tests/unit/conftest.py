@@ -31,6 +31,14 @@ def nothing_read_yet(monkeypatch):
     monkeypatch.setattr("tl_helpers.files._files_read", {})
 
 
+@pytest.fixture(autouse=True)
+def no_predictions_of_the_users(tmp_path_factory, monkeypatch):
+    """Keep the user's own predictions out of the tests, and theirs out of the user's."""
+    monkeypatch.setenv(
+        "TL_HELPERS_PREDICTIONS", str(tmp_path_factory.mktemp("predictions") / "made" / "predictions.json")
+    )
+
+
 @pytest.fixture
 def network_attempts(tmp_path, monkeypatch):
     """Let a test try the (blocked) network without failing the run; return the path of the list of its attempts."""

@@ -10,6 +10,7 @@ import pytest
 
 from tl_helpers import plots
 from tl_helpers.datasets.dataset import Dataset, Domain, Task
+from tl_helpers.exercises.predictions import HELD_BACK, my_calibration
 from tl_helpers.experiments.design import Arm, Axis
 from tl_helpers.experiments.intervals import confidence_interval, paired_difference
 from tl_helpers.experiments.statistics import holm
@@ -55,7 +56,7 @@ def numbers_in(text):
 
 def test_the_words_of_a_gain_are_the_numbers_drawn():
     study = made_up((8, 4))
-    display = plots.gain(study, "transfer", "scratch", guess=6)
+    display = plots.gain(study, "transfer", "scratch", guess=6, at=50)
     table = paired_difference(study.runs, "transfer", "scratch")
     drawn = display.figure.axes[0].containers[0].lines[0].get_ydata(orig=False)
     np.testing.assert_allclose(drawn, table["difference"])
@@ -190,10 +191,10 @@ def test_an_arm_that_never_ran_is_neither_drawn_nor_told():
         plots.gain(study, "ghost", "scratch")
 
 
-@pytest.mark.parametrize("guess", ["6", float("nan"), True])
+@pytest.mark.parametrize("guess", ["6", float("nan"), True, "Show"])
 def test_a_prediction_that_is_no_number_is_refused(guess):
     with pytest.raises(TypeError, match="prediction is a number"):
-        plots.gain(made_up((8, 4)), "transfer", "scratch", guess=guess)
+        plots.gain(made_up((8, 4)), "transfer", "scratch", guess=guess, at=5)
 
 
 def test_more_arms_than_markers_can_be_drawn():
@@ -229,6 +230,7 @@ def test_several_treatments_are_drawn_told_and_corrected_together():
     both = pd.concat([first, paired_difference(study.runs, "other", "scratch")], ignore_index=True)
     np.testing.assert_allclose(display.table["difference"], both["difference"])
     np.testing.assert_allclose(display.table["p_holm"], holm(both["p"]))
+    assert list(display.table["clear"]) == [True, True, False, False]
     told = [round(number, 1) for row in both.itertuples() for number in (row.difference, row.low, row.high)]
     assert numbers_in(display.words) == told
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["fine-tuning", "feature extraction"]
@@ -257,10 +259,7 @@ def test_one_treatment_over_several_baselines_and_pairs():
         and "gains at 5 and loses at 50" in over.reading
     )
     pairs = plots.gain(study, ["transfer", "other"], ["other", "scratch"])
-    assert (
-        "fine-tuning over feature extraction" in pairs.words
-        and "feature extraction over training from scratch" in pairs.words
-    )
+    assert "“fine-tuning” over “feature extraction”" in pairs.words
 
 
 def test_an_arm_against_itself_elsewhere_on_the_axis():
@@ -268,7 +267,8 @@ def test_an_arm_against_itself_elsewhere_on_the_axis():
     display = plots.gain(study, "transfer", since=0)
     scores = study.runs.query("arm == 'transfer'").pivot(index="seed", columns="budget", values="score")
     np.testing.assert_allclose(display.table["difference"], [(scores[n] - scores[0]).mean() for n in (1, 2)])
-    assert list(display.table["budget"]) == [1, 2] and "itself at 0 copied layers" in display.words
+    assert list(display.table["budget"]) == [1, 2] and "fine-tuning against 0 copied layers, in points" in display.words
+    assert display.reading.startswith("Fine-tuning against 0 copied layers: -")
     with pytest.raises(ValueError, match="no runs of 'transfer' at 7"):
         plots.gain(study, "transfer", since=7)
 
@@ -294,8 +294,35 @@ def test_comparisons_that_cannot_be_made_are_refused(arguments, problem):
 
 
 def test_a_prediction_stands_beside_one_comparison_only():
-    with pytest.raises(ValueError, match="beside one comparison"):
+    with pytest.raises(ValueError, match="made of one comparison"):
         plots.gain(with_third_arm(made_up((8, 4))), ["transfer", "other"], "scratch", guess=3)
+
+
+def test_a_figure_is_held_back_until_something_is_predicted(monkeypatch):
+    shown = []
+    monkeypatch.setattr("tl_helpers.plots.charts.display", shown.append)
+    held_back = plots.gain(made_up((8, 4)), "transfer", "scratch", guess=None, at=5)
+    held_back.show()
+    assert held_back.figure is None and held_back.reading is None and held_back.table is None
+    assert [output.data for output in shown] == [HELD_BACK] and not re.search(r"\d", HELD_BACK)
+    seen = plots.gain(made_up((8, 4)), "transfer", "scratch", guess="show", at=5)
+    assert seen.words == plots.gain(made_up((8, 4)), "transfer", "scratch").words
+
+
+def test_a_prediction_is_judged_where_it_was_made_and_remembered():
+    study = made_up((8, 4))
+    display = plots.gain(study, "transfer", "scratch", guess=6, at=50)
+    measured = paired_difference(study.runs, "transfer", "scratch").set_index("budget").loc[50]
+    assert display.reading.startswith(f"Your prediction +6 is too high by {6 - measured.difference:.1f} points. ")
+    (row,) = my_calibration().itertuples()
+    assert row.Index == "fine-tuning minus training from scratch at 50 labels per class (made_up)"
+    assert (row.guess, row.inside) == (6, False) and row.measured == pytest.approx(measured.difference, abs=1e-6)
+
+
+@pytest.mark.parametrize(("at", "problem"), [(None, "for which of 5, 50"), (7, "no difference at 7")])
+def test_a_prediction_says_for_which_value_it_is_made(at, problem):
+    with pytest.raises(ValueError, match=problem):
+        plots.gain(made_up((8, 4)), "transfer", "scratch", guess=None, at=at)
 
 
 def test_panels_share_their_scale_and_their_correction():
@@ -313,8 +340,8 @@ def test_panels_of_other_arms_each_say_what_they_compare():
     study = with_third_arm(made_up((8, 4)))
     display = plots.gains({"one": (study, "transfer", "scratch"), "two": (study, "other", "scratch")})
     assert display.figure.axes[0].get_ylabel() == "difference (points)"
-    assert "one, fine-tuning minus training from scratch (points) by" in display.words
-    assert "two, feature extraction minus training from scratch (points) by" in display.words
+    assert "one, fine-tuning minus training from scratch (points) by labels per class, with" in display.words
+    assert "two, feature extraction minus training from scratch (points) by labels per class, with" in display.words
     with pytest.raises(ValueError, match="for each panel its title"):
         plots.gains({"one": (study, "transfer")})
 

@@ -1,4 +1,4 @@
-"""Predictions and exercises say something specific, whatever the learner types and whatever an instructor edits."""
+"""Exercises with one answer say something specific, whatever the learner types and whatever an instructor edits."""
 
 import re
 import sys
@@ -9,31 +9,11 @@ import numpy as np
 import pytest
 
 from tl_helpers import exercises
+from tl_helpers.exercises import texts as texts_module
 from tl_helpers.files import DataError
 
-NOTEBOOKS = sorted((Path(exercises.__file__).parent.parent / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((Path(exercises.__file__).parents[2] / "notebooks").glob("*.ipynb"))
 EXERCISES = exercises.read_exercises()
-
-
-@pytest.mark.parametrize(
-    ("guess", "words"),
-    [
-        (None, "no prediction"),
-        (5, "inside the interval"),
-        (1.0, "too low by 4.0 points"),
-        (np.float64(9), "too high by 4.0 points"),
-    ],
-)
-def test_a_prediction_is_compared(capsys, guess, words):
-    exercises.compare_prediction(guess, 5.0, 3.0, 7.0)
-    printed = capsys.readouterr().out
-    assert words in printed and "+5.0 points (95 % interval +3.0 to +7.0)" in printed
-
-
-@pytest.mark.parametrize("guess", ["five", True, [5]])
-def test_what_is_no_number_is_refused(guess):
-    with pytest.raises(TypeError, match="A prediction is a number"):
-        exercises.compare_prediction(guess, 5.0, 3.0, 7.0)
 
 
 # ---------------------------------------------------------------- the course's own exercises
@@ -177,7 +157,7 @@ def test_texts_beside_the_notebook_come_first_then_those_beside_the_data_then_th
         folder.mkdir(parents=True)
     monkeypatch.chdir(work)
     monkeypatch.setenv("TL_HELPERS_DATA", str(clone / "data"))
-    own = Path(exercises.__file__).resolve().parent.parent / "notebooks" / "exercises.toml"
+    own = Path(exercises.__file__).resolve().parents[2] / "notebooks" / "exercises.toml"
     assert exercises.exercises_file() == own
     (clone / "notebooks" / "exercises.toml").write_text(GOOD)
     assert exercises.exercises_file() == own  # what is no data folder has nothing beside it
@@ -190,8 +170,11 @@ def test_texts_beside_the_notebook_come_first_then_those_beside_the_data_then_th
 def test_texts_that_are_nowhere_are_missed_in_a_sentence(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TL_HELPERS_DATA", raising=False)
-    monkeypatch.setattr(exercises, "__file__", str(tmp_path / "site-packages" / "tl_helpers" / "exercises.py"))
-    monkeypatch.setattr(sys.modules["tl_helpers.files"], "__file__", exercises.__file__)
+    installed = tmp_path / "site-packages" / "tl_helpers"
+    monkeypatch.setattr(texts_module, "__file__", str(installed / "exercises" / "texts.py"))
+    monkeypatch.setattr(sys.modules["tl_helpers.files"], "__file__", str(installed / "files.py"))
+    with pytest.raises(DataError, match=r"looked for .*exercises.*of a clone and put it beside your notebook"):
+        exercises.read_code_exercises()
     with pytest.raises(DataError, match=r"looked for exercises\.toml in .*put it beside your notebook, or set TL_HELP"):
         exercises.check("01-rare", "no")
 

@@ -150,6 +150,9 @@ def curves(table, *, x, xlabel, ylabel, title, names=None, logarithmic=True, axi
         colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
         axis.plot(list(rows[x]), rows["mean"], color=colour, marker=marker, label=str(name), markersize=5)
         axis.fill_between(list(rows[x]), rows["low"], rows["high"], color=colour, alpha=0.18, linewidth=0)
+        if len(rows) == 1:  # a band without width cannot be seen
+            spread = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
+            axis.errorbar(list(rows[x]), rows["mean"], yerr=spread, fmt=marker, color=colour, markersize=5, capsize=3)
         for _, row in table[of_arm & apart].iterrows():
             place, spread = _place_apart(ticks, logarithmic), [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
             axis.errorbar([place], [row["mean"]], yerr=spread, fmt=marker, color=colour, markersize=5, capsize=3)
@@ -157,10 +160,10 @@ def curves(table, *, x, xlabel, ylabel, title, names=None, logarithmic=True, axi
         axis.set_xscale("log")
     if apart.any():
         shown = ticks[:: -(-len(ticks) // 8)] if ticks else []
-        axis.set_xticks([*shown, _place_apart(ticks, logarithmic)], [*(f"{tick:g}" for tick in shown), "None"])
+        axis.set_xticks([*shown, _place_apart(ticks, logarithmic)], [*(f"{tick:.3g}" for tick in shown), "None"])
         axis.minorticks_off()
     elif logarithmic and len(ticks) <= 8:
-        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
         axis.minorticks_off()
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.set_title(title, fontsize=11, loc="left", wrap=True)
@@ -179,7 +182,7 @@ def _place_apart(numbers, logarithmic):
     return last + (last - before if before is not None else 1)
 
 
-def differences(table, *, ylabel, xlabel, title, guess=None, axis=None):
+def differences(table, *, ylabel, xlabel, title, guess=None, row=None, axis=None):
     """Draw paired differences with their intervals against the line of no difference.
 
     Parameters
@@ -189,7 +192,9 @@ def differences(table, *, ylabel, xlabel, title, guess=None, axis=None):
         first column names the positions.
     ylabel, xlabel, title : str
     guess : float, optional
-        A learner's prediction, drawn as a dotted line.
+        A learner's prediction, drawn as a star.
+    row : int, optional
+        The row for which it was made; a dotted line along all of them by default.
     axis : matplotlib.axes.Axes, optional
 
     Returns
@@ -204,7 +209,11 @@ def differences(table, *, ylabel, xlabel, title, guess=None, axis=None):
         positions, table["difference"], yerr=spread, fmt="o", color=PALETTE[0], capsize=4, label="95 % interval"
     )
     if guess is not None:
-        axis.axhline(guess, color=PALETTE[4], linestyle=":", label=f"your prediction: {guess:+g}")
+        label = f"your prediction: {guess:+g}"
+        if row is None:
+            axis.axhline(guess, color=PALETTE[4], linestyle=":", label=label)
+        else:
+            axis.plot([row], [guess], "*", color=PALETTE[4], markersize=12, label=label)
     axis.set_xticks(positions, [str(name) for name in key_values(table, table.columns[0])])
     axis.set(ylabel=ylabel, xlabel=xlabel)
     axis.set_title(title, fontsize=11, loc="left", wrap=True)

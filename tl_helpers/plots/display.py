@@ -20,22 +20,26 @@ class Display:
 
     Parameters
     ----------
-    figure : matplotlib.figure.Figure
+    figure : matplotlib.figure.Figure or None
+        None where it is held back until a prediction is made.
     words : str
-        What is drawn, numbers included, for whoever does not see it.
+        What is drawn, numbers included, for whoever does not see it; or why nothing is.
     reading : str, optional
         A sentence: what it means, as far as the runs allow.
     table : pandas.DataFrame, optional
         The numbers that are drawn.
     """
 
-    figure: matplotlib.figure.Figure
+    figure: matplotlib.figure.Figure | None
     words: str
     reading: str | None = None
     table: pandas.DataFrame | None = None
 
     def show(self):
         """Show the figure, its text twin and the reading, and close the figure."""
+        if self.figure is None:
+            say(self.words)
+            return
         show(self.figure, self.words)
         if self.reading:
             say(f"**Reading.** {self.reading}")

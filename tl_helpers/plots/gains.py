@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, replace
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas
 
+from tl_helpers.exercises.predictions import HELD_BACK, SHOW, check_prediction, laid_over
 from tl_helpers.experiments.intervals import paired_difference
 from tl_helpers.experiments.statistics import holm_with_gaps
 from tl_helpers.experiments.verdict import transfer_verdict
 from tl_helpers.grid.keys import key_values, rows_where
 from tl_helpers.plots.charts import differences, grouped_differences, in_words
 from tl_helpers.plots.display import Display, as_study
-from tl_helpers.plots.places import along_the_axis, capital, check_guess, listed_arms, place, place_on, unit_of
+from tl_helpers.plots.places import along_the_axis, capital, listed_arms, place, place_on, unit_of
 
 
 @dataclass
@@ -28,13 +30,14 @@ class _Comparison:
     table: pandas.DataFrame
     doubted: pandas.Series
     reasons: list
+    is_change: bool = False
 
     @property
     def at(self):
         return [place_on(self.study, value) for value in key_values(self.table, "budget")]
 
 
-def gain(study, treatment, baseline=None, *, since=None, score="score", guess=None, axis=None):
+def gain(study, treatment, baseline=None, *, since=None, score="score", guess=SHOW, at=None, axis=None):
     """Draw what arms gain over others along a study's axis: paired differences with 95 % intervals.
 
     Parameters
@@ -48,8 +51,12 @@ def gain(study, treatment, baseline=None, *, since=None, score="score", guess=No
         copied layers against none".
     score : str
         Column to compare.
-    guess : float, optional
-        A learner's prediction in points, drawn as a dotted line and told in the words. Of a single comparison.
+    guess : float, "show" or None
+        A learner's prediction in points, drawn as a star, judged in the reading and remembered (see
+        :func:`tl_helpers.exercises.predictions.my_calibration`). None holds the figure back until there is one;
+        ``"show"`` shows it without. Of a single comparison.
+    at : optional
+        The value of the axis for which the prediction is made; needed where there are several.
     axis : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
 
@@ -57,21 +64,26 @@ def gain(study, treatment, baseline=None, *, since=None, score="score", guess=No
     -------
     Display
         Its title and reading call a gain what the verdict does: where a check leaves a doubt, they say so. With several
-        comparisons Holm's correction runs over all that is drawn. Its table has a row for each difference.
+        comparisons Holm's correction runs over all that is drawn. Its table has a row for each difference, with a
+        column ``clear``: told from chance, and without a doubt.
 
     Raises
     ------
     TypeError
-        If the prediction is no number, or the study no study.
+        If the prediction is none, or the study no study.
     ValueError
-        If there is no such arm, if two arms ran at no common value, or if lists of two lengths are given.
+        If there is no such arm, if two arms ran at no common value, if lists of two lengths are given, or if it is open
+        for which value a prediction is made.
     """
-    check_guess(guess)
+    number = check_prediction(guess)
     compared = _compared(study, treatment, baseline, since, score)
+    if guess != SHOW and len(compared) > 1:
+        raise ValueError("A prediction is made of one comparison; this figure has several.")
+    row = None if guess == SHOW else _predicted_row(compared[0], at)
+    if guess is None:
+        return Display(None, HELD_BACK)
     if len(compared) == 1:
-        return _one(compared[0], guess, axis)
-    if guess is not None:
-        raise ValueError("A prediction is drawn beside one comparison; this figure has several.")
+        return _one(compared[0], number, row, axis)
     _correct_together(compared)
     figure = grouped_differences(
         _drawn(compared),
@@ -129,8 +141,8 @@ def gains(comparisons, *, score="score", columns=4):
         axis.set_axis_off()
     counts = pandas.concat([each.table["n"] for each in compared])
     pairs = f"n = {counts.min():.0f}" if counts.nunique() == 1 else f"n = {counts.min():.0f}–{counts.max():.0f}"
-    figure.suptitle(f"{capital(_finding(compared))} (95 % intervals, {pairs} pairs)", fontsize=11)
-    words = " ".join(f"{title}, {_words(panel, brief=True)}" for title, panel in panels.items())
+    figure.suptitle(_wrapped(f"{capital(_finding(compared))} (95 % intervals, {pairs} pairs)", size[0]), fontsize=11)
+    words = " ".join(f"{title}, {_words(panel)}" for title, panel in panels.items())
     told = "; ".join(f"**{title}**: {_told(panel)}" for title, panel in panels.items())
     reading = f"Corrected for {_count(compared)} comparisons, {told}.{_doubts(compared)}"
     table = pandas.concat({title: _drawn(panel) for title, panel in panels.items()}, names=["panel"])
@@ -166,7 +178,7 @@ def _names(study, ours, theirs):
         return [study.label(arm) for arm in ours]
     if len(set(ours)) == 1:
         return [f"over {study.label(arm)}" for arm in theirs]
-    return [f"{study.label(a)} over {study.label(b)}" for a, b in zip(ours, theirs, strict=True)]
+    return [f"“{study.label(a)}” over “{study.label(b)}”" for a, b in zip(ours, theirs, strict=True)]
 
 
 def _against(study, treatment, baseline, name):
@@ -191,7 +203,9 @@ def _against_itself(study, arm, since):
         pandas.concat([*rows, *(start.assign(budget=value) for value in values)]), "ours", "start"
     )
     doubted = pandas.Series(False, index=table.index)
-    return _Comparison(ours, ours, f"itself {place_on(study, since)}", study, table, doubted, [])
+    return _Comparison(
+        ours, ours, f"{place_on(study, since).removeprefix('at ')}", study, table, doubted, [], is_change=True
+    )
 
 
 def _where_both_ran(study, treatment, baseline):
@@ -215,7 +229,7 @@ def _correct_together(compared):
 
 def _drawn(compared):
     """Return all differences as one table, in the order of the axis."""
-    tables = [each.table.assign(comparison=each.name) for each in compared]
+    tables = [each.table.assign(comparison=each.name, clear=_clear(each)) for each in compared]
     table = pandas.concat(tables, ignore_index=True)
     return table[["comparison", *(name for name in table if name != "comparison")]]
 
@@ -225,6 +239,8 @@ def _drawn(compared):
 
 def _shared_label(compared):
     ours, theirs = ({getattr(each, side) for each in compared} for side in ("ours", "theirs"))
+    if any(each.is_change for each in compared):
+        return f"change against {theirs.pop()} (points)"
     if len(theirs) == 1:
         return (
             f"gain over {theirs.pop()} (points)"
@@ -298,42 +314,61 @@ def _reading(compared):
     return f"Corrected for {_count(compared)} comparisons, by {unit_of(compared[0].study)}: {told}.{_doubts(compared)}"
 
 
-def _words(compared, brief=False):
-    def amount(row):
-        return f"{row.difference:+.1f}" if brief else f"{row.difference:+.1f} ({row.low:+.1f} to {row.high:+.1f})"
-
+def _words(compared):
     parts = []
     for each in compared:
         values = map(place, key_values(each.table, "budget"))
-        told = [f"{amount(row)} {where}" for (_, row), where in zip(_rows(each), values, strict=True)]
+        told = [
+            f"{row.difference:+.1f} ({row.low:+.1f} to {row.high:+.1f}) {where}"
+            for (_, row), where in zip(_rows(each), values, strict=True)
+        ]
         parts.append((f"{each.name} " if len(compared) > 1 else "") + ", ".join(told))
-    unit = unit_of(compared[0].study)
-    intervals = "" if brief else ", with 95 % intervals"
     label = _shared_label(compared).replace("\n", " ")
-    return f"{label} by {unit}{intervals}: {'; '.join(parts)}."
+    return f"{label} by {unit_of(compared[0].study)}, with 95 % intervals: {'; '.join(parts)}."
+
+
+def _wrapped(title, inches):
+    """Break a title into lines that are as long as its figure is wide."""
+    return textwrap.fill(title, int(11 * inches))
 
 
 # ---------------------------------------------------------------- what is said about one
 
 
-def _one(each, guess, axis):
+def _predicted_row(each, at):
+    """Return where in the table stands what a learner predicts."""
+    values = key_values(each.table, "budget")
+    if at is None and len(values) > 1:
+        raise ValueError(f"Say with `at` for which of {', '.join(map(str, values))} the prediction is made.")
+    if at is not None and at not in values:
+        raise ValueError(f"There is no difference at {at!r}; there are some at {', '.join(map(str, values))}.")
+    return 0 if at is None else values.index(at)
+
+
+def _one(each, guess, row, axis):
     at = each.at
     figure = differences(
         each.table,
         xlabel=unit_of(each.study),
-        ylabel=f"{each.ours}\nminus {each.theirs} (points)",
+        ylabel=_shared_label([each]),
         title=_title(each, at),
         guess=guess,
+        row=row,
         axis=axis,
     )
     rows = [
-        f"{row.difference:+.1f} ({row.low:+.1f} to {row.high:+.1f}) {where}"
-        for (_, row), where in zip(_rows(each), at, strict=True)
+        f"{told.difference:+.1f} ({told.low:+.1f} to {told.high:+.1f}) {where}"
+        for (_, told), where in zip(_rows(each), at, strict=True)
     ]
-    words = f"{each.ours} minus {each.theirs}, in points with 95 % intervals: {'; '.join(rows)}."
+    what = f"{each.ours} {'against' if each.is_change else 'minus'} {each.theirs}"
+    words = f"{what}, in points with 95 % intervals: {'; '.join(rows)}."
+    reading = _reading_of_one(each, at)
     if guess is not None:
+        measured = each.table.iloc[row][["difference", "low", "high"]]
+        question = f"{what} {at[row]} ({each.study.name})"
         words += f" Your prediction: {guess:+g}."
-    return Display(figure, words, _reading_of_one(each, at), _drawn([each]))
+        reading = f"{laid_over(guess, *measured, question=question)} {reading}"
+    return Display(figure, words, reading, _drawn([each]))
 
 
 def _title(each, at):
@@ -349,7 +384,8 @@ def _title(each, at):
 def _reading_of_one(each, at):
     table = each.table
     largest = int(np.argmax(np.abs(table["difference"])))
-    sentence = f"{capital(each.ours)} instead of {each.theirs}: {in_words(table.iloc[largest])} {at[largest]}"
+    instead = f"against {each.theirs}" if each.is_change else f"instead of {each.theirs}"
+    sentence = f"{capital(each.ours)} {instead}: {in_words(table.iloc[largest])} {at[largest]}"
     if len(table) > 1:
         shown = np.sign(table["difference"])[table["p_holm"] < 0.05]
         counts = {("gain", "gains"): int((shown > 0).sum()), ("loss", "losses"): int((shown < 0).sum())}

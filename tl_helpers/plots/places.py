@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numbers
 
-import numpy as np
-
 from tl_helpers.grid.keys import key_values
 
 
@@ -137,19 +135,3 @@ def capital(text):
     str
     """
     return text[:1].upper() + text[1:]
-
-
-def check_guess(guess):
-    """Check a learner's prediction.
-
-    Parameters
-    ----------
-    guess : float or None
-
-    Raises
-    ------
-    TypeError
-        If it is neither a number nor None.
-    """
-    if guess is not None and (isinstance(guess, bool) or not isinstance(guess, numbers.Real) or np.isnan(guess)):
-        raise TypeError(f"A prediction is a number such as 5 or -2.5, or None, not {guess!r}.")

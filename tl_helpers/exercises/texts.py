@@ -1,7 +1,4 @@
-"""Have I understood? Predictions to commit, answers to check, hints in three grades.
-
-The exercises' texts stand beside the notebooks, in ``notebooks/exercises.toml``.
-"""
+"""What is said about an exercise with a single answer? Its texts, as they stand in ``notebooks/exercises.toml``."""
 
 from __future__ import annotations
 
@@ -15,37 +12,6 @@ import numpy as np
 from tl_helpers.files import ENVIRONMENT_VARIABLE, DataError, data_folder
 
 FILE = "exercises.toml"
-
-
-def compare_prediction(guess, measured, low, high, *, unit="points"):
-    """Lay a measured result over the prediction that was made before it.
-
-    Parameters
-    ----------
-    guess : float or None
-        The learner's number; None where none was given.
-    measured, low, high : float
-        The result and its 95 % interval.
-    unit : str
-
-    Raises
-    ------
-    TypeError
-        If `guess` is neither a number nor None.
-    """
-    result = f"Measured: {measured:+.1f} {unit} (95 % interval {low:+.1f} to {high:+.1f})."
-    if guess is None:
-        print(f"{result} You made no prediction: write a number into the cell above and run both again.")
-        return
-    if isinstance(guess, bool) or not isinstance(guess, (int, float, np.number)):
-        raise TypeError(f"A prediction is a number such as 5 or -2.5, not {guess!r}.")
-    if low <= guess <= high:
-        verdict = "inside the interval: as good as one can know from these runs"
-    elif guess < low:
-        verdict = f"too low by {measured - guess:.1f} {unit}"
-    else:
-        verdict = f"too high by {guess - measured:.1f} {unit}"
-    print(f"{result} Your prediction {guess:+g} is {verdict}.")
 
 
 @dataclass(frozen=True)
@@ -70,27 +36,37 @@ class Exercise:
     feedback: tuple[tuple[object, str], ...] = ()
 
 
-def exercises_file():
-    """Return the file that holds the exercises' texts.
-
-    It is looked for beside the notebook (in the current folder), then in ``notebooks/`` beside the data folder (see
-    :func:`tl_helpers.files.data_folder`), then in ``notebooks/`` beside the package, as in a clone.
+def course_folders():
+    """Return where exercises are looked for, first place first.
 
     Returns
     -------
-    pathlib.Path
-
-    Raises
-    ------
-    DataError
-        If it is in none of these places. The message names them and the cure.
+    list of pathlib.Path
+        Beside the notebook (the current folder); in ``notebooks/`` beside the data folder (see
+        :func:`tl_helpers.files.data_folder`); in ``notebooks/`` beside the package, as in a clone.
     """
     folders = []
     with contextlib.suppress(FileNotFoundError):  # of a current folder that was deleted
         folders.append(Path.cwd())
     with contextlib.suppress(DataError):
         folders.append(data_folder().parent / "notebooks")
-    folders.append(Path(__file__).resolve().parent.parent / "notebooks")
+    return [*folders, Path(__file__).resolve().parents[2] / "notebooks"]
+
+
+def exercises_file():
+    """Return the file that holds the exercises' texts.
+
+    Returns
+    -------
+    pathlib.Path
+        In the first of :func:`course_folders` that has it.
+
+    Raises
+    ------
+    DataError
+        If it is in none of these places. The message names them and the cure.
+    """
+    folders = course_folders()
     for folder in folders:
         if (folder / FILE).is_file():
             return folder / FILE
@@ -137,7 +113,7 @@ def _exercise(table):
     if not isinstance(table, dict):
         raise ValueError("this is no table; its name belongs in square brackets")
     _check_keys(table, needed=("answer", "why", "hints"), optional=("feedback",))
-    answer, hints = _plain(table["answer"]), table["hints"]
+    answer, hints = as_compared(table["answer"]), table["hints"]
     if isinstance(answer, dict) or answer != answer:
         raise ValueError(f"answer must be a text, a number or a list of them, not {answer!r}")
     _check_text("why", table["why"])
@@ -151,7 +127,7 @@ def _exercise(table):
     for item in feedback:
         _check_keys(item, needed=("answer", "says"))
         _check_text("says", item["says"])
-    pairs = tuple((_plain(item["answer"]), item["says"]) for item in feedback)
+    pairs = tuple((as_compared(item["answer"]), item["says"]) for item in feedback)
     seen = [answer]
     for wrong, _ in pairs:
         if wrong in seen:
@@ -172,70 +148,20 @@ def _check_text(what, value):
         raise ValueError(f"{what} must be a text, not {value!r}")
 
 
-def _plain(answer):
-    """Return an answer as it is compared: case and outer blanks do not count, nor does what kind of list it is."""
+def as_compared(answer):
+    """Return an answer as it is compared: case and outer blanks do not count, nor does what kind of list it is.
+
+    Parameters
+    ----------
+    answer : object
+
+    Returns
+    -------
+    object
+        A text in lower case, a tuple in place of a list or an array, everything else as it is.
+    """
     if isinstance(answer, (np.ndarray, np.generic)):
         answer = answer.tolist()
     if isinstance(answer, (list, tuple)):
-        return tuple(_plain(item) for item in answer)
+        return tuple(as_compared(item) for item in answer)
     return answer.strip().lower() if isinstance(answer, str) else answer
-
-
-def _find(name):
-    exercises = read_exercises()
-    if not isinstance(name, str) or name not in exercises:
-        raise KeyError(f"There is no exercise {name!r}; there are {', '.join(sorted(exercises)) or 'none'}.")
-    return exercises[name]
-
-
-def check(name, answer):
-    """Check an answer and say what is right or wrong about it.
-
-    Parameters
-    ----------
-    name : str
-        Such as ``"01-rare"``.
-    answer : object
-        None while the exercise is still to be done.
-
-    Raises
-    ------
-    KeyError
-        If there is no such exercise.
-    DataError, ValueError
-        If the texts cannot be read; see :func:`read_exercises`.
-    """
-    exercise = _find(name)
-    if answer is None:
-        print(f"Exercise {name}: put your answer in place of None and run the cell again; hint({name!r}, 1) helps.")
-        return
-    given = _plain(answer)
-    if given == exercise.answer:
-        print(f"Right. {exercise.why}")
-        return
-    overlooked = [says for wrong, says in exercise.feedback if wrong == given]
-    print(f"Not yet. {overlooked[0] if overlooked else f'For a nudge run hint({name!r}, 1).'}")
-
-
-def hint(name, grade=1):
-    """Print a hint.
-
-    Parameters
-    ----------
-    name : str
-    grade : {1, 2, 3}
-        1 nudges, 3 nearly tells.
-
-    Raises
-    ------
-    KeyError
-        If there is no such exercise.
-    ValueError
-        If there is no hint of that grade.
-    DataError, ValueError
-        If the texts cannot be read; see :func:`read_exercises`.
-    """
-    hints = _find(name).hints
-    if grade not in range(1, len(hints) + 1):
-        raise ValueError(f"Exercise {name} has hints 1…{len(hints)}, not {grade!r}.")
-    print(hints[grade - 1])

@@ -1,0 +1,110 @@
+"""Code exercises: solutions pass, blanks ask, typical mistakes get words of their own, and nothing raises an error."""
+
+import ast
+
+import numpy as np
+import pytest
+
+from tl_helpers import check, hint, solution
+from tl_helpers.exercises import code
+from tl_helpers.exercises.code import examine, read_code_exercises, with_body
+
+EXERCISES = read_code_exercises()
+
+
+def written(exercise, source):
+    """Return the function that a learner gets who runs a cell with this source."""
+    space = {"np": np}
+    exec(compile("from __future__ import annotations\n" + source, "<cell>", "exec"), space)
+    return space[exercise.function]
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_solution_is_right_and_the_blank_asks(name):
+    exercise = EXERCISES[name]
+    assert examine(exercise, getattr(exercise.module, exercise.function)) == f"Right. {exercise.why}"
+    blank = written(exercise, exercise.blank)
+    for still_blank in (blank, None, written(exercise, with_body(exercise, "return ..."))):
+        assert examine(exercise, still_blank).startswith(f"Exercise {name}: write the body of {exercise.function}")
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_typical_mistakes_get_words_of_their_own(name):
+    exercise = EXERCISES[name]
+    assert len(exercise.hints) == 3 and len(exercise.wrong) >= 3
+    said = {}
+    for body, words in exercise.wrong.items():
+        said[body] = examine(exercise, _with_the_modules_names(exercise, body))
+        assert said[body].startswith("Not yet. ") and words.lower() in said[body].lower(), (body, said[body])
+    assert len(set(said.values())) == len(said), "two mistakes get the same answer"
+
+
+def _with_the_modules_names(exercise, body):
+    space = dict(vars(exercise.module))
+    exec(compile(with_body(exercise, body), "<cell>", "exec"), space)
+    return space[exercise.function]
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_what_is_no_answer_at_all_raises_nothing(name):
+    exercise = EXERCISES[name]
+    assert "give it" in examine(exercise, 7)
+    assert "returns nothing" in examine(exercise, lambda *inputs, **named: inputs.count(3) and None)
+    assert "no message" in examine(exercise, _raising(ValueError()))
+    assert "ZeroDivisionError: on purpose" in examine(exercise, _raising(ZeroDivisionError("on purpose")))
+    assert examine(exercise, lambda: 5).startswith(
+        "Not yet. On an input of the check your function stops with TypeError"
+    )
+
+
+def _raising(error):
+    def answer(*inputs, **named):
+        raise error
+
+    return answer
+
+
+def test_the_blank_is_the_solution_without_its_body():
+    exercise = EXERCISES["01-kernel"]
+    assert exercise.blank.splitlines() == [*exercise.solution.splitlines()[:2], "    ..."]
+    assert ast.get_docstring(ast.parse(exercise.blank).body[0]) and "keepdims" not in exercise.blank
+
+
+def test_check_hint_and_solution_speak_of_code_too(capsys):
+    check("01-kernel", lambda kernel: kernel.sum(axis=2, keepdims=True))
+    hint("01-kernel", 3)
+    solution("01-kernel")
+    said = capsys.readouterr().out
+    assert (
+        said.startswith("Right. Convolution is linear")
+        and "keepdims=True`." in said
+        and "def grey_kernel(kernel):" in said
+    )
+    solution("01-rare")
+    assert capsys.readouterr().out.startswith("answer = 'no'\n")
+    with pytest.raises(ValueError, match="hints 1…3, not 4"):
+        hint("01-kernel", 4)
+    with pytest.raises(KeyError, match="01-kernel"):
+        check("../01-kernel", 3)
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("x = 1", "must hold a docstring"),
+        ('"""T."""\ndef f(x):\n    """F."""\n    return x\n', "must hold a docstring"),
+        ('"""T."""\ndef f(x):\n    return x\ndef check(answer):\n    yield True, ""\n', "must hold a docstring"),
+        (
+            '"""T."""\ndef f(x):\n    """F."""\n    return x\ndef check(answer):\n    yield True, ""\nwhy = ""',
+            "why must be a str",
+        ),
+        ("def f(:", "SyntaxError"),
+        ("1 / 0", "ZeroDivisionError"),
+    ],
+)
+def test_a_file_that_is_no_exercise_is_refused_with_its_path(source, problem, tmp_path):
+    path = tmp_path / "01-x.py"
+    path.write_text(source)
+    with pytest.raises(ValueError, match=problem) as caught:
+        code._read(path)
+    assert str(path) in str(caught.value)

@@ -1,0 +1,268 @@
+"""What is a code exercise, and does the learner's function do what it should on inputs that were never shown?
+
+Each is a file beside the notebooks, ``notebooks/exercises/NAME.py``, in which everything about it stands once:
+
+- its docstring: the task, in a sentence;
+- a function, with a docstring of its own: the solution. The learner gets it without its body;
+- ``check(answer)``: a generator that calls the learner's function on inputs of its own and yields pairs of a condition
+  and what to say where it does not hold, the commonest mistake first;
+- ``why``: what is said when all hold; ``hints``: three, from a nudge to nearly the solution;
+- ``wrong``: bodies that learners typically write, each with words that must be in the answer to them.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import dis
+import importlib.util
+import inspect
+import linecache
+import textwrap
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from tl_helpers.exercises.texts import course_folders
+from tl_helpers.files import DataError
+
+FOLDER = "exercises"
+_NEEDED = {"why": str, "hints": list, "wrong": dict}
+_DOES_NOTHING = {"RESUME", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "POP_TOP", "NOP", "COPY_FREE_VARS"}
+
+
+@dataclass(frozen=True, eq=False)
+class CodeExercise:
+    """A function to be written by the learner.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``"01-kernel"``.
+    task : str
+        What to write, in a sentence.
+    function : str
+        Its name.
+    solution : str
+        Its source.
+    blank : str
+        The same without its body: what the notebook shows.
+    why : str
+        Said after a right solution.
+    hints : tuple of str
+        From a nudge to nearly the solution.
+    wrong : dict of str to str
+        Typical wrong bodies → words that the answer to them holds.
+    module : types.ModuleType
+        The file, executed: it holds ``check``.
+    """
+
+    name: str
+    task: str
+    function: str
+    solution: str
+    blank: str
+    why: str
+    hints: tuple[str, ...]
+    wrong: dict[str, str]
+    module: ModuleType
+
+
+class _StillBlank(Exception):
+    """The learner's function has no body yet."""
+
+
+def folder_of_exercises():
+    """Return the folder that holds the code exercises.
+
+    Returns
+    -------
+    pathlib.Path
+        In the first of :func:`tl_helpers.exercises.texts.course_folders` that has it.
+
+    Raises
+    ------
+    DataError
+        If it is in none of these places. The message names them and the cure.
+    """
+    folders = [folder / FOLDER for folder in course_folders()]
+    for folder in folders:
+        if any(folder.glob("[0-9]*.py")):
+            return folder
+    raise DataError(
+        f"The code exercises are not here (looked for {', '.join(dict.fromkeys(map(str, folders)))}). Take the folder "
+        f"notebooks/{FOLDER} of a clone and put it beside your notebook."
+    )
+
+
+def read_code_exercises():
+    """Read all code exercises.
+
+    Returns
+    -------
+    dict of str to CodeExercise
+        By name.
+
+    Raises
+    ------
+    DataError
+        If the folder is nowhere.
+    ValueError
+        If a file lacks a part or has one of another kind; the message says which.
+    """
+    return {path.stem: _read(path) for path in sorted(folder_of_exercises().glob("[0-9]*.py"))}
+
+
+def find_code_exercise(name):
+    """Return a code exercise.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    CodeExercise or None
+        None if there is no code exercise of that name.
+
+    Raises
+    ------
+    ValueError
+        If its file is no code exercise; the message says why.
+    """
+    if not isinstance(name, str) or Path(name).name != name:
+        return None
+    with contextlib.suppress(DataError):
+        path = folder_of_exercises() / f"{name}.py"
+        return _read(path) if path.is_file() else None
+    return None
+
+
+def _read(path):
+    source = path.read_text(encoding="utf-8")
+    try:
+        tree = ast.parse(source)
+        module = _executed(path)
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
+    written = [node for node in functions if node.name != "check"]
+    task = ast.get_docstring(tree)
+    if not task or len(written) != 1 or len(functions) != 2 or not ast.get_docstring(written[0]):
+        raise ValueError(
+            f"{path} must hold a docstring, one function with a docstring to be written, and check(answer)."
+        )
+    for part, kind in _NEEDED.items():
+        if not isinstance(getattr(module, part, None), kind) or not getattr(module, part):
+            raise ValueError(f"{path}: {part} must be a {kind.__name__} that is not empty.")
+    (function,) = written
+    solution = ast.get_source_segment(source, function)
+    return CodeExercise(
+        name=path.stem,
+        task=task,
+        function=function.name,
+        solution=solution,
+        blank=_with_body(solution, function, "..."),
+        why=module.why,
+        hints=tuple(module.hints),
+        wrong=module.wrong,
+        module=module,
+    )
+
+
+def _executed(path):
+    spec = importlib.util.spec_from_file_location(f"exercise_{path.stem.replace('-', '_')}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _with_body(solution, function, body):
+    """Return a function's source with its head and docstring, and another body."""
+    docstring = function.body[0]
+    head = solution.splitlines()[: docstring.end_lineno - function.lineno + 1]
+    return "\n".join([*head, textwrap.indent(textwrap.dedent(body).strip("\n"), "    ")])
+
+
+def with_body(exercise, body):
+    """Return the function of an exercise with a body of one's own, as a learner would write it.
+
+    Parameters
+    ----------
+    exercise : CodeExercise
+    body : str
+
+    Returns
+    -------
+    str
+        Source.
+    """
+    (function,) = ast.parse(exercise.solution).body
+    return _with_body(exercise.solution, function, body)
+
+
+def examine(exercise, answer):
+    """Say what is right or wrong about a learner's function. Nothing that it does wrong raises an error.
+
+    Parameters
+    ----------
+    exercise : CodeExercise
+    answer : object
+        The function; None while it is still to be written.
+
+    Returns
+    -------
+    str
+    """
+    name = exercise.name
+    to_do = f"Exercise {name}: write the body of {exercise.function} and run the cell again; hint({name!r}, 1) helps."
+    if answer is None or (inspect.isfunction(answer) and _is_blank(answer)):
+        return to_do
+    if not callable(answer):
+        return f"Not yet. The check calls your function: give it {exercise.function}, not {answer!r}."
+    try:
+        for holds, words in exercise.module.check(_watched(answer)):
+            if not holds:
+                return f"Not yet. {words}"
+    except _StillBlank:
+        return to_do
+    except Exception as error:
+        return f"Not yet. {_told(error, exercise)}"
+    return f"Right. {exercise.why}"
+
+
+def _is_blank(function):
+    """Say whether a function does nothing but return None or ``...``."""
+    does = {instruction.opname for instruction in dis.get_instructions(function)}
+    constants = {value for value in function.__code__.co_consts if value not in (None, Ellipsis, function.__doc__)}
+    return does <= _DOES_NOTHING and not constants
+
+
+def _watched(answer):
+    """Return the learner's function, which says so when it leaves its ``...`` in place or returns nothing."""
+
+    def watched(*inputs, **named):
+        result = answer(*inputs, **named)
+        if result is Ellipsis:
+            raise _StillBlank
+        if result is None:
+            raise TypeError("it returns nothing: does every way through it end with `return`?")
+        return result
+
+    return watched
+
+
+def _told(error, exercise):
+    """Say what went wrong in the learner's function, and in which of its lines."""
+    message = (str(error).strip() or "no message").splitlines()[0][:300]
+    if isinstance(error, TypeError) and message.startswith("it returns nothing"):
+        return f"{exercise.function} was called on inputs of the check, and {message}"
+    own = Path(exercise.module.__file__).name
+    kit = Path(__file__).name
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).name not in (own, kit)
+    ]
+    line = frames[0].line or linecache.getline(frames[0].filename, frames[0].lineno).strip() if frames else ""
+    where = f" in the line `{line}`" if line else ""
+    return f"On an input of the check your function stops with {type(error).__name__}: {message}{where}."
