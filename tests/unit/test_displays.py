@@ -78,7 +78,7 @@ def test_a_gain_without_doubt_is_called_one_and_a_doubted_one_is_not():
 
 def test_losses_and_nothing_are_called_so():
     assert "told from chance: 1 gain and 1 loss." in plots.gain(made_up((8, -8)), "transfer", "scratch").reading
-    assert "told from chance: nothing" in plots.gain(made_up((0, 0), noise=5), "transfer", "scratch").reading
+    assert plots.gain(made_up((0, 0), noise=5), "transfer", "scratch").reading.startswith("Not told from chance: fine-")
 
 
 def test_a_title_says_which_of_its_gains_may_be_chance():
@@ -303,10 +303,11 @@ def test_a_figure_is_held_back_until_something_is_predicted(monkeypatch):
     monkeypatch.setattr("tl_helpers.plots.charts.display", shown.append)
     held_back = plots.gain(made_up((8, 4)), "transfer", "scratch", guess=None, at=5)
     held_back.show()
-    assert held_back.figure is None and held_back.reading is None and held_back.table is None
+    assert held_back.figure is None and held_back.reading is None
     assert [output.data for output in shown] == [HELD_BACK] and not re.search(r"\d", HELD_BACK)
     seen = plots.gain(made_up((8, 4)), "transfer", "scratch", guess="show", at=5)
     assert seen.words == plots.gain(made_up((8, 4)), "transfer", "scratch").words
+    pd.testing.assert_frame_equal(held_back.table, seen.table)  # for the cells that follow
 
 
 def test_a_prediction_is_judged_where_it_was_made_and_remembered():
@@ -361,7 +362,13 @@ def test_another_column_is_drawn_with_no_chance_of_its_own():
     study = dataclasses.replace(study, runs=study.runs.assign(box=study.runs["score"] - 20))
     display = plots.accuracy(study, score="box")
     assert display.words.startswith("box at") and "would score" not in display.words
-    assert plots.gain(study, "transfer", "scratch", score="box").words == plots.gain(study, "transfer", "scratch").words
+    display = plots.gain(study, "transfer", "scratch", score="box")
+    words = plots.gain(study, "transfer", "scratch").words
+    assert display.words == words.replace("in points", "in points of box") != words
+    assert "(points of box)" in display.figure.axes[0].get_ylabel()
+    other = with_third_arm(study)
+    other.runs.loc[other.runs["arm"] == "other", "box"] = float("nan")  # never measured there
+    assert plots.gain(other, "transfer", "scratch", score="box").words == display.words
 
 
 def test_accuracies_can_be_drawn_along_a_measured_column():

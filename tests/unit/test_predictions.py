@@ -28,6 +28,14 @@ def test_the_number_is_held_back_until_there_is_a_prediction(capsys):
     assert capsys.readouterr().out == "Measured: +4.2 points (95 % interval +1.0 to +7.4).\n"
 
 
+def test_a_count_has_no_interval(capsys):
+    compare_prediction(3, 4, unit="routes")
+    compare_prediction(4, 4, unit="routes")
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "Measured: 4 routes. Your prediction +3 is too low by 1.0 routes."
+    assert said[1] == "Measured: 4 routes. Your prediction +4 is right."
+
+
 @pytest.mark.parametrize("guess", ["five", True, [5], float("nan"), float("inf")])
 def test_what_is_no_prediction_is_refused(guess):
     with pytest.raises(TypeError, match="A prediction is a number"):

@@ -64,7 +64,9 @@ def laid_over(guess, measured, low, high, *, unit="points", question=None):
     """
     if question is not None:
         _remember(question, {"guess": guess, "measured": measured, "low": low, "high": high, "unit": unit})
-    if low <= guess <= high:
+    if low == guess == high:
+        verdict = "right"
+    elif low <= guess <= high:
         verdict = "inside the interval: as good as one can know from these runs"
     elif guess < low:
         verdict = f"too low by {measured - guess:.1f} {unit}"
@@ -73,15 +75,17 @@ def laid_over(guess, measured, low, high, *, unit="points", question=None):
     return f"Your prediction {guess:+g} is {verdict}."
 
 
-def compare_prediction(guess, measured, low, high, *, unit="points", question=None):
+def compare_prediction(guess, measured, low=None, high=None, *, unit="points", question=None):
     """Show a measured result, once a prediction of it was made.
 
     Parameters
     ----------
     guess : float, "show" or None
         The learner's number; None holds the measurement back, ``"show"`` shows it without a prediction.
-    measured, low, high : float
-        The result and its 95 % interval.
+    measured : float
+        The result.
+    low, high : float, optional
+        Its 95 % interval; none where the result is a count.
     unit : str
     question : str, optional
         What was predicted: under these words :func:`my_calibration` tells it.
@@ -95,7 +99,11 @@ def compare_prediction(guess, measured, low, high, *, unit="points", question=No
     if guess is None:
         print(HELD_BACK)
         return
-    result = f"Measured: {measured:+.1f} {unit} (95 % interval {low:+.1f} to {high:+.1f})."
+    result = f"Measured: {measured:g} {unit}."
+    if low is None or high is None:
+        low = high = measured
+    else:
+        result = f"Measured: {measured:+.1f} {unit} (95 % interval {low:+.1f} to {high:+.1f})."
     over = "" if number is None else f" {laid_over(number, measured, low, high, unit=unit, question=question)}"
     print(f"{result}{over}")
 

@@ -21,7 +21,7 @@ class Display:
     Parameters
     ----------
     figure : matplotlib.figure.Figure or None
-        None where it is held back until a prediction is made.
+        None where it is held back until a prediction is made; the table is there all the same, not shown.
     words : str
         What is drawn, numbers included, for whoever does not see it; or why nothing is.
     reading : str, optional
@@ -80,7 +80,8 @@ def as_study(runs, score="score"):
         raise ValueError(f"The runs have no column {missing[0]!r}; they have {', '.join(map(str, study.runs))}.")
     if score != "score":  # whose chance and unit are its own
         study = replace(study, runs=study.runs.assign(score=study.runs[score]), chance=None, metric=score)
-        study = replace(study, runs=study.runs.drop(columns="chance", errors="ignore"))
+        measured = study.runs.groupby("arm")["score"].transform("count") > 0  # of arms that have this measure at all
+        study = replace(study, runs=study.runs[measured].drop(columns="chance", errors="ignore"))
     if not are_fractions(finite_scores(study.runs, "score")):
         return study
     chance = None if study.chance is None else 100 * study.chance

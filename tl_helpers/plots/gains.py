@@ -30,6 +30,7 @@ class _Comparison:
     table: pandas.DataFrame
     doubted: pandas.Series
     reasons: list
+    points: str = "points"
     is_change: bool = False
 
     @property
@@ -81,7 +82,7 @@ def gain(study, treatment, baseline=None, *, since=None, score="score", guess=SH
         raise ValueError("A prediction is made of one comparison; this figure has several.")
     row = None if guess == SHOW else _predicted_row(compared[0], at)
     if guess is None:
-        return Display(None, HELD_BACK)
+        return Display(None, HELD_BACK, table=_drawn(compared))
     if len(compared) == 1:
         return _one(compared[0], number, row, axis)
     _correct_together(compared)
@@ -154,6 +155,7 @@ def gains(comparisons, *, score="score", columns=4):
 
 def _compared(study, treatment, baseline, since, score):
     """Return a list of comparisons."""
+    points = "points" if score == "score" else f"points of {score}"
     study = as_study(study, score)
     ours, theirs = listed_arms(treatment), listed_arms(baseline)
     if (baseline is None) == (since is None):
@@ -161,11 +163,11 @@ def _compared(study, treatment, baseline, since, score):
     if len(ours) > 1 and len(theirs) > 1 and len(ours) != len(theirs):
         raise ValueError(f"{len(ours)} treatments cannot be compared with {len(theirs)} baselines pair by pair.")
     if since is not None:
-        return [_against_itself(study, arm, since) for arm in dict.fromkeys(ours)]
+        return [_against_itself(study, arm, since, points) for arm in dict.fromkeys(ours)]
     count = max(len(ours), len(theirs))
     ours, theirs = (arms * count if len(arms) == 1 else arms for arms in (ours, theirs))
     names = _names(study, ours, theirs)
-    return [_against(study, *pair, name) for *pair, name in zip(ours, theirs, names, strict=True)]
+    return [_against(study, *pair, name, points) for *pair, name in zip(ours, theirs, names, strict=True)]
 
 
 def _names(study, ours, theirs):
@@ -181,17 +183,17 @@ def _names(study, ours, theirs):
     return [f"“{study.label(a)}” over “{study.label(b)}”" for a, b in zip(ours, theirs, strict=True)]
 
 
-def _against(study, treatment, baseline, name):
+def _against(study, treatment, baseline, name, points):
     ours, theirs = study.label(treatment), study.label(baseline)
     study = _where_both_ran(study, treatment, baseline)
     table = paired_difference(study.runs, treatment, baseline)
     verdict = transfer_verdict(study, treatment, baseline)
     doubted = verdict.table["verdict"].eq("inconclusive") & verdict.table["p_holm"].lt(0.05)
     reasons = [check.question for check in verdict.checks if check.passed is False]
-    return _Comparison(name, ours, theirs, study, table, doubted, reasons)
+    return _Comparison(name, ours, theirs, study, table, doubted, reasons, points)
 
 
-def _against_itself(study, arm, since):
+def _against_itself(study, arm, since, points):
     """Compare an arm with its own runs at one value of the axis."""
     ours, runs = study.label(arm), study.runs[study.runs["arm"] == arm]
     start = runs[rows_where(runs, "budget", since)].assign(arm="start").drop(columns="budget")
@@ -239,15 +241,14 @@ def _drawn(compared):
 
 def _shared_label(compared):
     ours, theirs = ({getattr(each, side) for each in compared} for side in ("ours", "theirs"))
+    points = f"({compared[0].points})"
     if any(each.is_change for each in compared):
-        return f"change against {theirs.pop()} (points)"
+        return f"change against {theirs.pop()}\n{points}"
+    if len(compared) == 1:
+        return f"{ours.pop()}\nminus {theirs.pop()} {points}"
     if len(theirs) == 1:
-        return (
-            f"gain over {theirs.pop()} (points)"
-            if len(compared) > 1
-            else f"{ours.pop()}\nminus {theirs.pop()} (points)"
-        )
-    return f"gain of {ours.pop()} (points)" if len(ours) == 1 else "difference (points)"
+        return f"gain over {theirs.pop()} {points}"
+    return f"gain of {ours.pop()} {points}" if len(ours) == 1 else f"difference {points}"
 
 
 def _count(compared):
@@ -361,7 +362,7 @@ def _one(each, guess, row, axis):
         for (_, told), where in zip(_rows(each), at, strict=True)
     ]
     what = f"{each.ours} {'against' if each.is_change else 'minus'} {each.theirs}"
-    words = f"{what}, in points with 95 % intervals: {'; '.join(rows)}."
+    words = f"{what}, in {each.points} with 95 % intervals: {'; '.join(rows)}."
     reading = _reading_of_one(each, at)
     if guess is not None:
         measured = each.table.iloc[row][["difference", "low", "high"]]
@@ -383,14 +384,18 @@ def _title(each, at):
 
 def _reading_of_one(each, at):
     table = each.table
-    largest = int(np.argmax(np.abs(table["difference"])))
+    sizes = table["difference"].abs()
+    shown = sizes[table["p_holm"] < 0.05]
+    largest = table.index.get_loc((shown if len(shown) else sizes).idxmax())
     instead = f"against {each.theirs}" if each.is_change else f"instead of {each.theirs}"
     sentence = f"{capital(each.ours)} {instead}: {in_words(table.iloc[largest])} {at[largest]}"
-    if len(table) > 1:
+    if not len(shown):
+        sentence = f"Not told from chance: {sentence[:1].lower()}{sentence[1:]}"
+    elif len(table) > 1:
         shown = np.sign(table["difference"])[table["p_holm"] < 0.05]
         counts = {("gain", "gains"): int((shown > 0).sum()), ("loss", "losses"): int((shown < 0).sum())}
         told = " and ".join(f"{count} {names[count > 1]}" for names, count in counts.items() if count)
-        sentence += f". Corrected for {len(table)} comparisons, told from chance: {told or 'nothing'}"
+        sentence += f". Corrected for {len(table)} comparisons, told from chance: {told}"
     if each.doubted.any() and each.reasons:
         sentence += f"; the checks leave a doubt in {int(each.doubted.sum())}: {' '.join(each.reasons)} No"
     return f"{sentence}."

@@ -81,7 +81,11 @@ def _draw(figure, boxes):
         return ""
     if not isinstance(boxes, Mapping):
         draw_boxes(figure.axes, boxes)
-        return " A box is drawn in each."
+        return (
+            " A box is drawn in each."
+            if len(boxes) >= len(figure.axes)
+            else f" A box is drawn in the first {len(boxes)}."
+        )
     colours = {"white": "white", "orange": PALETTE[1], "blue": PALETTE[0], "green": PALETTE[2]}
     told = []
     for (name, of_all), (word, colour) in zip(boxes.items(), colours.items(), strict=False):
