@@ -96,15 +96,14 @@ def gain(study, treatment, baseline=None, *, since=None, score="score", guess=SH
     return Display(figure, _words(compared), _reading(compared), _drawn(compared))
 
 
-def gains(comparisons, *, score="score", columns=4):
+def gains(comparisons, *, columns=4):
     """Draw several comparisons side by side, one panel each, on one scale.
 
     Parameters
     ----------
     comparisons : dict of str to tuple
-        Title of a panel → study, treatment, baseline, as :func:`gain` takes them.
-    score : str
-        Column to compare.
+        Title of a panel → study, treatment, baseline, as :func:`gain` takes them, and, if it is not ``"score"``, the
+        column to compare.
     columns : int
         Panels in a row.
 
@@ -118,9 +117,12 @@ def gains(comparisons, *, score="score", columns=4):
     ValueError
         If there is nothing to draw, a panel is not told by three things, or as :func:`gain` does.
     """
-    if not comparisons or not all(isinstance(asked, tuple) and len(asked) == 3 for asked in comparisons.values()):
+    if not comparisons or not all(isinstance(asked, tuple) and len(asked) in (3, 4) for asked in comparisons.values()):
         raise ValueError("Give for each panel its title and, in brackets, study, treatment and baseline.")
-    panels = {title: _compared(*asked, None, score) for title, asked in comparisons.items()}
+    panels = {
+        title: _compared(*asked[:3], None, asked[3] if len(asked) == 4 else "score")
+        for title, asked in comparisons.items()
+    }
     compared = [each for panel in panels.values() for each in panel]
     _correct_together(compared)
     labels = dict.fromkeys(_shared_label(panel) for panel in panels.values())
