@@ -6,6 +6,7 @@
     python run.py bench      measure speed against the usual way (further words choose what; --json FILE keeps it)
     python run.py results    make the stored results anew (further words choose which; --check tells which are stale)
     python run.py notebooks  execute the notebooks and save them with their outputs
+    python run.py answers    write the answers to all exercises into answers.md, for whoever teaches
     python run.py doctor     say what this machine has and whether the set-up is sound
     python run.py lock       make requirements.lock.txt anew (--upgrade: with the newest versions)
     python run.py clean      remove what this file made
@@ -110,6 +111,7 @@ PROGRAMS = {
     "bench": ["-m", "tests.benchmarks.bench"],
     "results": ["-m", "tl_helpers", "results"],
     "notebooks": ["-m", "tests.notebooks.save"],
+    "answers": ["-m", "tl_helpers", "answers"],
 }
 
 

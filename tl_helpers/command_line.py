@@ -1,16 +1,18 @@
-"""What can be done without a notebook? The command behind ``python run.py results``.
+"""What can be done without a notebook? The commands behind ``python run.py results`` and ``python run.py answers``.
 
 python -m tl_helpers results                  # all stored results
 python -m tl_helpers results street_labels    # one
 python -m tl_helpers results routes           # the eight routes, which are stored as one table
 python -m tl_helpers results --check          # which of them today's code would still give?
 python -m tl_helpers results --verify routes  # make a few runs of each again; mark as fresh what agrees
+python -m tl_helpers answers                  # write the answers to all exercises into answers.md
 """
 
 from __future__ import annotations
 
 import argparse
 
+from tl_helpers.exercises.answers import write_answer_key
 from tl_helpers.files import data_folder
 from tl_helpers.plots.charts import overview
 from tl_helpers.studies.catalogue import STUDIES
@@ -121,7 +123,13 @@ def main(arguments=None):
         help="make two or three runs of each again; where the scores agree, mark it as made with today's code. "
         "Where they do not, nothing is written and the exit status is 1",
     )
+    answering = verbs.add_parser("answers", help="write the answers to all exercises into one page")
+    answering.add_argument("path", nargs="?", default="answers.md", help="where to (default answers.md)")
     options = parser.parse_args(arguments)
+    if options.verb == "answers":
+        write_answer_key(options.path)
+        print(f"The answers stand in {options.path}: for whoever teaches.")
+        return 0
     if options.jobs < 1:
         making.error(f"--jobs must be at least 1, not {options.jobs}")
     unknown = sorted(set(options.names) - set(_known_studies()))

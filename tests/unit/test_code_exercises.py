@@ -49,7 +49,7 @@ def _with_the_modules_names(exercise, body):
 def test_what_is_no_answer_at_all_raises_nothing(name):
     exercise = EXERCISES[name]
     assert "give it" in examine(exercise, 7)
-    assert "returns nothing" in examine(exercise, lambda *inputs, **named: inputs.count(3) and None)
+    assert "returns nothing" in examine(exercise, lambda *inputs, **named: [].append(inputs))
     assert "no message" in examine(exercise, _raising(ValueError()))
     assert "ZeroDivisionError: on purpose" in examine(exercise, _raising(ZeroDivisionError("on purpose")))
     assert examine(exercise, lambda: 5).startswith(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tl_helpers.exercises.code import examine, find_code_exercise, read_code_exercises
+from tl_helpers.exercises.code import code_exercise_files, examine, find_code_exercise
 from tl_helpers.exercises.texts import as_compared, read_exercises
 
 
@@ -89,6 +89,6 @@ def solution(name):
 def _find(name):
     exercises = read_exercises()
     if not isinstance(name, str) or name not in exercises:
-        names = sorted([*exercises, *read_code_exercises()])
+        names = sorted([*exercises, *(path.stem for path in code_exercise_files())])
         raise KeyError(f"There is no exercise {name!r}; there are {', '.join(names) or 'none'}.")
     return exercises[name]

@@ -73,23 +73,23 @@ class _StillBlank(Exception):
     """The learner's function has no body yet."""
 
 
-def folder_of_exercises():
-    """Return the folder that holds the code exercises.
+def code_exercise_files():
+    """Return the files of all code exercises.
 
     Returns
     -------
-    pathlib.Path
-        In the first of :func:`tl_helpers.exercises.texts.course_folders` that has it.
+    list of pathlib.Path
+        By name; those in the first of :func:`tl_helpers.exercises.texts.course_folders` that has some.
 
     Raises
     ------
     DataError
-        If it is in none of these places. The message names them and the cure.
+        If there are none in these places. The message names them and the cure.
     """
     folders = [folder / FOLDER for folder in course_folders()]
     for folder in folders:
-        if any(folder.glob("[0-9]*.py")):
-            return folder
+        if files := sorted(folder.glob("[0-9]*.py")):
+            return files
     raise DataError(
         f"The code exercises are not here (looked for {', '.join(dict.fromkeys(map(str, folders)))}). Take the folder "
         f"notebooks/{FOLDER} of a clone and put it beside your notebook."
@@ -107,11 +107,11 @@ def read_code_exercises():
     Raises
     ------
     DataError
-        If the folder is nowhere.
+        If there are none, see :func:`code_exercise_files`.
     ValueError
         If a file lacks a part or has one of another kind; the message says which.
     """
-    return {path.stem: _read(path) for path in sorted(folder_of_exercises().glob("[0-9]*.py"))}
+    return {path.stem: _read(path) for path in code_exercise_files()}
 
 
 def find_code_exercise(name):
@@ -131,11 +131,8 @@ def find_code_exercise(name):
     ValueError
         If its file is no code exercise; the message says why.
     """
-    if not isinstance(name, str) or Path(name).name != name:
-        return None
-    with contextlib.suppress(DataError):
-        path = folder_of_exercises() / f"{name}.py"
-        return _read(path) if path.is_file() else None
+    with contextlib.suppress(DataError):  # of a folder with texts alone
+        return next((_read(path) for path in code_exercise_files() if path.stem == name), None)
     return None
 
 
