@@ -1,31 +1,38 @@
-"""Combine two models that were trained apart: late fusion."""
+"""Combine two models that were trained apart, from their logits: late fusion."""
 
 import numpy as np
 
-why = "Summed logarithms multiply the two opinions: if one model is sure of “not this”, the other cannot overrule it."
+why = "Logits of two models have scales of their own; probabilities can be averaged, and each model keeps its say."
 hints = [
-    "Each model gives a row of probabilities per example. Both opinions count alike.",
-    "Multiply them (or add their logarithms), which assumes that each errs by itself.",
-    "Divide each row by its sum, so that it is a distribution again.",
+    "Logits are no probabilities yet: a softmax makes each row positive with sum 1.",
+    "softmax: subtract each row's largest logit (so that exp does not overflow), take exp, divide by the row's sum.",
+    "Do so for both models, and return the mean of the two tables of probabilities.",
 ]
 wrong = {
-    "return (image + text) / 2": "averages",
-    "return image * text": "sum to 1",
-    "return np.maximum(image, text)": "surer",
-    "both = image * text\nreturn both / both.sum()": "each row",
+    "return (image + text) / 2": "logits",
+    "mean = (image + text) / 2\nmean = np.exp(mean - mean.max(axis=1, keepdims=True))\n"
+    "return mean / mean.sum(axis=1, keepdims=True)": "average comes after",
+    "image, text = np.exp(image), np.exp(text)\n"
+    "return (image / image.sum(axis=1, keepdims=True) + text / text.sum(axis=1, keepdims=True)) / 2": "overflow",
+    "image, text = (np.exp(z - z.max()) for z in (image, text))\nreturn (image / image.sum() + text / text.sum()) / 2": "each row",
+    "image, text = (np.exp(z - z.max(axis=1, keepdims=True)) for z in (image, text))\n"
+    "return image / image.sum(axis=1, keepdims=True) + text / text.sum(axis=1, keepdims=True)": "sum to 2",
 }
 
 
 def late_fusion(image, text):
-    """Return joint probabilities (n, k) from those of a model of pictures and of a model of texts."""
-    both = image * text
-    return both / both.sum(axis=1, keepdims=True)
+    """Return joint probabilities (n, k) from the logits of a model of pictures and of a model of texts."""
+    probabilities = []
+    for logits in (image, text):
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities.append(powers / powers.sum(axis=1, keepdims=True))
+    return (probabilities[0] + probabilities[1]) / 2
 
 
 def check(answer):
-    """Let one model exclude what the other believes."""
-    image = np.array([[0.6, 0.4, 0.0], [0.2, 0.3, 0.5], [0.1, 0.8, 0.1]])
-    text = np.array([[0.5, 0.0, 0.5], [0.3, 0.6, 0.1], [0.2, 0.2, 0.6]])
+    """Give logits of two scales, and one row of very large ones."""
+    random = np.random.default_rng(1)
+    image, text = random.normal(size=(5, 3)), 6 * random.normal(size=(5, 3))
     given = np.asarray(answer(image.copy(), text.copy()), dtype=float)
     yield (
         given.shape == image.shape,
@@ -33,16 +40,25 @@ def check(answer):
     )
     yield (
         not np.allclose(given, (image + text) / 2),
-        "It averages: then a class that one model excludes can still win. Multiply.",
+        "Those are still logits: make probabilities of each model's first.",
     )
+    expected = late_fusion(image, text)
     yield (
-        not np.allclose(given, np.maximum(image, text)),
-        "It takes the surer of the two, and forgets the other.",
+        not np.allclose(given.sum(axis=1), 2),
+        "Each row should sum to 1, and yours sum to 2: take the mean.",
     )
-    both = image * text
-    yield not np.allclose(given, both / both.sum()), "All of it sums to 1; each row should."
-    yield np.allclose(given.sum(axis=1), 1), "Each row should sum to 1: divide by its sum."
+    yield np.allclose(given.sum(axis=1), 1), "Each row should sum to 1: divide by its own sum."
+    mean = (image + text) / 2
+    powers = np.exp(mean - mean.max(axis=1, keepdims=True))
+    together = powers / powers.sum(axis=1, keepdims=True)
     yield (
-        np.allclose(given, both / both.sum(axis=1, keepdims=True)),
-        "It is not the product of the two, row by row.",
+        not np.allclose(given, together),
+        "The average comes after the softmax: else the model with larger logits decides.",
+    )
+    yield np.allclose(given, expected), "It is not the mean of the two models' probabilities."
+    with np.errstate(all="ignore"):
+        large = np.asarray(answer(image + 1000, text.copy()), dtype=float)
+    yield (
+        np.allclose(large, expected),
+        "With logits of 1,000 exp overflows: subtract each row's largest first; it changes nothing.",
     )

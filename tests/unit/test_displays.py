@@ -69,15 +69,21 @@ def test_the_words_of_a_gain_are_the_numbers_drawn():
 
 def test_a_gain_without_doubt_is_called_one_and_a_doubted_one_is_not():
     sound = plots.gain(made_up((8, 4)), "transfer", "scratch")
-    assert "told from chance: 2 gains." in sound.reading and "doubt" not in sound.reading
+    assert "Corrected for 2 comparisons: gains at 5, 50." in sound.reading and "doubt" not in sound.reading
     assert "not proved" not in sound.figure.axes[0].get_title(loc="left")
     doubted = plots.gain(made_up((8, 4), rate=1e-2), "transfer", "scratch")
-    assert "leave a doubt in 2" in doubted.reading and "learning rate" in doubted.reading
+    assert (
+        "comparisons: is in doubt at 5, 50. The checks leave a doubt in 2: " in doubted.reading
+        and "learning rate" in doubted.reading
+    )
     assert "(measured, not proved)" in doubted.figure.axes[0].get_title(loc="left")
 
 
 def test_losses_and_nothing_are_called_so():
-    assert "told from chance: 1 gain and 1 loss." in plots.gain(made_up((8, -8)), "transfer", "scratch").reading
+    assert (
+        "Corrected for 2 comparisons: gains at 5 and loses at 50."
+        in plots.gain(made_up((8, -8)), "transfer", "scratch").reading
+    )
     assert plots.gain(made_up((0, 0), noise=5), "transfer", "scratch").reading.startswith("Not told from chance: fine-")
 
 
@@ -398,10 +404,10 @@ PICTURES = np.random.default_rng(0).integers(0, 256, (4, 6, 6, 3), dtype="uint8"
 
 def test_pictures_of_a_grid_are_counted_by_caption():
     display = plots.pictures(PICTURES, ["cat", "dog", "cat", "dog"], title="Animals")
-    assert display.words == "Animals: 4 pictures, 2 each of cat, dog." and display.reading is None
+    assert display.words == "Animals. 4 pictures, 2 each of cat, dog." and display.reading is None
     assert [axis.get_title() for axis in display.figure.axes] == ["cat", "dog", "cat", "dog"]
     uneven = plots.pictures(PICTURES, ["cat", "dog", "cat", "cat"], title="Animals", words="all on grass")
-    assert uneven.words == "Animals: 4 pictures, 3 of cat, 1 of dog. All on grass."
+    assert uneven.words == "Animals. 4 pictures, 3 of cat, 1 of dog. All on grass."
 
 
 def test_a_dataset_captions_itself():
@@ -420,7 +426,7 @@ def test_rows_of_pictures_have_names():
     display = plots.pictures(
         {"source": PICTURES, "target": PICTURES[:2]}, title="Domains", headings=["1", "2", "3", "4"]
     )
-    assert display.words == "Domains: rows of pictures, from the top: source (4); target (2)."
+    assert display.words == "Domains. Rows of pictures, from the top: source (4); target (2)."
     assert display.figure.axes[0].get_ylabel() == "source"
 
 

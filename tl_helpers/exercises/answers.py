@@ -22,7 +22,11 @@ def answer_key():
     """
     entries = {name: _of_code(exercise) for name, exercise in read_code_exercises().items()}
     entries |= {name: _of_text(exercise) for name, exercise in read_exercises().items()}
-    lines = ["# Answers", "", "Made from the exercises' own files by `python run.py answers`; nothing here is written twice."]
+    lines = [
+        "# Answers",
+        "",
+        "Made from the exercises' own files by `python run.py answers`; nothing here is written twice.",
+    ]
     notebook = None
     for name, entry in sorted(entries.items()):
         if name[:2] != notebook:

@@ -60,7 +60,7 @@ def accuracy(study, arms=None, *, against=None, score="score", axis=None):
     return Display(figure, _words(study, runs, table, names, values), ". ".join(readings) + ".", table)
 
 
-def accuracy_panels(study, *, x, lines, levels=(), order=None):
+def accuracy_panels(study, *, x, lines, levels=(), order=None, xlabel=""):
     """Draw one panel per value of the axis: arms that differ in two settings, one of them along the panel.
 
     Parameters
@@ -72,6 +72,8 @@ def accuracy_panels(study, *, x, lines, levels=(), order=None):
         Arms that are drawn as a level line, such as a baseline that has no depth.
     order : sequence of str, optional
         The values of `x` from left to right; in order of appearance by default.
+    xlabel : str
+        What `x` is.
 
     Returns
     -------
@@ -102,9 +104,9 @@ def accuracy_panels(study, *, x, lines, levels=(), order=None):
         x="x",
         order=list(dict.fromkeys(x.values())) if order is None else order,
         names={line: line for line in dict.fromkeys(lines.values())},
-        xlabel="",
+        xlabel=xlabel,
         ylabel=study.metric,
-        title=f"Best of “{first}”, {_spread(best)}",
+        title=_commonest(first, best),
         levels=heights,
     )
     value = table.set_index(["panel", "line", "x"])["mean"]
@@ -120,10 +122,10 @@ def accuracy_panels(study, *, x, lines, levels=(), order=None):
     return Display(figure, f"{study.metric}. {'; '.join(told)}.", f"Highest mean of “{first}”: {where}.", table)
 
 
-def _spread(best):
-    """Say where most panels have their best, and where the others."""
+def _commonest(line, best):
+    """Say where most panels have their best."""
     counts = best.value_counts()
-    return ", ".join(f"{place} in {count}" for place, count in counts.items()) + f" of {len(best)} panels"
+    return f"“{line}” are most often best at {counts.index[0]}: in {counts.iloc[0]} of {len(best)} panels"
 
 
 def _curves(study, runs, table, names, values, finding, against, axis):
@@ -163,7 +165,8 @@ def _words(study, runs, table, names, values):
         f"{name} {', '.join(f'{means[key, value]:.0f}' for value in values if (key, value) in means)}"
         for key, name in names.items()
     ]
-    words = f"{study.metric} at {', '.join(map(str, values))} {unit_of(study)}: {'; '.join(told)}."
+    unit = f" {unit_of(study)}" if are_amounts(values) else ""
+    words = f"{study.metric} at {', '.join(map(str, values))}{unit}: {'; '.join(told)}."
     chance = _chance_by_value(study, runs, values)
     if chance is None:
         return words

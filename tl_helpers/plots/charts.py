@@ -222,7 +222,7 @@ def differences(table, *, ylabel, xlabel, title, guess=None, row=None, axis=None
     return figure
 
 
-def grouped_differences(table, *, ylabel, xlabel, title, axis=None):
+def grouped_differences(table, *, ylabel, xlabel, title, guess=None, row=None, axis=None):
     """Draw several comparisons' paired differences beside each other, against the line of no difference.
 
     Parameters
@@ -232,6 +232,10 @@ def grouped_differences(table, *, ylabel, xlabel, title, axis=None):
         order of appearance. Where positions are long names, they become rows.
     ylabel, xlabel, title : str
         `ylabel` tells what the differences are, also where they lie along the horizontal.
+    guess : float, optional
+        A learner's prediction, drawn as a star.
+    row : int, optional
+        The position for which it was made.
     axis : matplotlib.axes.Axes, optional
         A new figure by default.
 
@@ -242,7 +246,7 @@ def grouped_differences(table, *, ylabel, xlabel, title, axis=None):
     places = list(dict.fromkeys(key_values(table, "budget")))
     names = list(dict.fromkeys(table["comparison"]))
     sideways = axis is None and max(len(str(place)) for place in places) > 12
-    size = (9, 0.3 * len(places) * min(len(names), 4) + 1.4) if sideways else (8.5, 3.8)
+    size = (9, max(2.4, 0.3 * len(places) * min(len(names), 4) + 1.4)) if sideways else (8.5, 3.8)
     figure, axis = plt.subplots(figsize=size, layout="constrained") if axis is None else (axis.figure, axis)
     width = min(0.3, 0.08 * len(names))
     shifts = np.linspace(-width, width, len(names)) if len(names) > 1 else [0]
@@ -258,17 +262,26 @@ def grouped_differences(table, *, ylabel, xlabel, title, axis=None):
             else {"x": at, "y": part["difference"], "yerr": spread}
         )
         axis.errorbar(**where, **style, capsize=3, label=name)
+    if guess is not None:
+        star = {"color": PALETTE[4], "markersize": 12, "label": f"your prediction: {guess:+g}"}
+        axis.plot(*([guess], [row]) if sideways else ([row], [guess]), "*", **star)
     ticks = range(len(places)), list(map(str, places))
     if sideways:
         axis.set_yticks(*ticks)
-        axis.invert_yaxis()
-        axis.set(xlabel=ylabel)
+        axis.set(xlabel=ylabel.replace("\n", " "), ylim=(len(places) - 0.4, -0.6))  # the first on top
     else:
         axis.set_xticks(*ticks)
         axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.set_title(title, fontsize=11, loc="left", wrap=True)
     axis.grid(alpha=0.25, axis="x" if sideways else "y")
-    legend_beside(axis, table["n"])
+    if len(names) == 1 and guess is None:
+        legend_beside(axis, table["n"])
+        axis.get_legend().get_texts()[0].set_text("95 % interval")
+    elif max(map(len, names)) > 45:  # beside the axes they would leave no room for these
+        below = {"loc": "upper left", "bbox_to_anchor": (0, -0.2), "title": _count_words(table["n"])}
+        axis.legend(**below, frameon=False, fontsize=9, title_fontsize=8, alignment="left")
+    else:
+        legend_beside(axis, table["n"])
     return figure
 
 

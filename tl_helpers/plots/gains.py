@@ -16,7 +16,7 @@ from tl_helpers.experiments.verdict import transfer_verdict
 from tl_helpers.grid.keys import key_values, rows_where
 from tl_helpers.plots.charts import differences, grouped_differences, in_words
 from tl_helpers.plots.display import Display, as_study
-from tl_helpers.plots.places import along_the_axis, capital, listed_arms, place, place_on, unit_of
+from tl_helpers.plots.places import along_the_axis, are_amounts, capital, listed_arms, place, place_on, unit_of
 
 
 @dataclass
@@ -31,6 +31,7 @@ class _Comparison:
     doubted: pandas.Series
     reasons: list
     points: str = "points"
+    panel: str = ""
     is_change: bool = False
 
     @property
@@ -123,6 +124,9 @@ def gains(comparisons, *, columns=4):
         title: _compared(*asked[:3], None, asked[3] if len(asked) == 4 else "score")
         for title, asked in comparisons.items()
     }
+    for title, panel in panels.items():
+        for each in panel:
+            each.panel = title
     compared = [each for panel in panels.values() for each in panel]
     _correct_together(compared)
     labels = dict.fromkeys(_shared_label(panel) for panel in panels.values())
@@ -263,16 +267,27 @@ def _clear(each):
 
 def _finding(compared):
     """Say how many differences are clear, or else measured and doubted, and name the largest of these."""
-    for words, belongs in (("clear", _clear), ("measured, not proved", lambda each: each.doubted)):
-        found = [(each, index) for each in compared for index in each.table.index[belongs(each)]]
-        if found:
-            each, index = max(found, key=lambda one: abs(one[0].table["difference"][one[1]]))
-            verb = "is" if len(found) == 1 else "are"
-            largest = (
-                f"{each.name} {each.table['difference'][index]:+.1f} points {each.at[each.table.index.get_loc(index)]}"
-            )
-            return f"{len(found)} of {_count(compared)} differences {verb} {words}, the largest: {largest}"
-    return f"of {_count(compared)} differences none is told from chance"
+    clear, doubted = (
+        [(each, index) for each in compared for index in each.table.index[belongs(each)]]
+        for belongs in (_clear, lambda each: each.doubted)
+    )
+    found, words = (clear, "clear") if clear else (doubted, "measured, not proved")
+    if not found:
+        return f"of {_count(compared)} differences none is told from chance"
+    each, index = max(found, key=_size)
+    larger = sum(_size(one) > _size((each, index)) for one in doubted)
+    panel = f"{each.panel}, " if each.panel else ""
+    where = each.at[each.table.index.get_loc(index)]
+    return (
+        f"{len(found)} of {_count(compared)} differences {'is' if len(found) == 1 else 'are'} {words}, the largest: "
+        f"{panel}{each.name} {each.table['difference'][index]:+.1f} points {where}"
+        + (f"; {larger} larger in doubt" if larger else "")
+    )
+
+
+def _size(one):
+    each, index = one
+    return abs(each.table["difference"][index])
 
 
 def _rows(each):
@@ -349,16 +364,12 @@ def _predicted_row(each, at):
 
 
 def _one(each, guess, row, axis):
-    at = each.at
-    figure = differences(
-        each.table,
-        xlabel=unit_of(each.study),
-        ylabel=_shared_label([each]),
-        title=_title(each, at),
-        guess=guess,
-        row=row,
-        axis=axis,
-    )
+    at, table = each.at, _drawn([each])
+    labels = {"xlabel": unit_of(each.study), "ylabel": _shared_label([each]), "title": _title(each, at)}
+    if are_amounts(key_values(each.table, "budget")):
+        figure = differences(each.table, guess=guess, row=row, axis=axis, **labels)
+    else:
+        figure = grouped_differences(table, guess=guess, row=row, axis=axis, **labels)
     rows = [
         f"{told.difference:+.1f} ({told.low:+.1f} to {told.high:+.1f}) {where}"
         for (_, told), where in zip(_rows(each), at, strict=True)
@@ -371,7 +382,7 @@ def _one(each, guess, row, axis):
         question = f"{what} {at[row]} ({each.study.name})"
         words += f" Your prediction: {guess:+g}."
         reading = f"{laid_over(guess, *measured, question=question)} {reading}"
-    return Display(figure, words, reading, _drawn([each]))
+    return Display(figure, words, reading, table)
 
 
 def _title(each, at):
@@ -394,10 +405,5 @@ def _reading_of_one(each, at):
     if not len(shown):
         sentence = f"Not told from chance: {sentence[:1].lower()}{sentence[1:]}"
     elif len(table) > 1:
-        shown = np.sign(table["difference"])[table["p_holm"] < 0.05]
-        counts = {("gain", "gains"): int((shown > 0).sum()), ("loss", "losses"): int((shown < 0).sum())}
-        told = " and ".join(f"{count} {names[count > 1]}" for names, count in counts.items() if count)
-        sentence += f". Corrected for {len(table)} comparisons, told from chance: {told}"
-    if each.doubted.any() and each.reasons:
-        sentence += f"; the checks leave a doubt in {int(each.doubted.sum())}: {' '.join(each.reasons)} No"
-    return f"{sentence}."
+        sentence += f". Corrected for {len(table)} comparisons: {_told([each])}"
+    return f"{sentence}.{_doubts([each])}"

@@ -10,6 +10,7 @@ import numpy as np
 from tl_helpers.datasets.dataset import Dataset
 from tl_helpers.plots.charts import PALETTE, draw_boxes, images, picture_rows
 from tl_helpers.plots.display import Display
+from tl_helpers.plots.places import capital
 
 
 def pictures(shown, captions=None, *, title, columns=8, headings=None, boxes=None, side=None, words=None):
@@ -55,18 +56,21 @@ def pictures(shown, captions=None, *, title, columns=8, headings=None, boxes=Non
             raise ValueError("Rows of pictures have names and headings; captions and boxes belong to a grid.")
         figure = picture_rows(list(shown.values()), list(shown), title=title, headings=headings, **size)
         told = "; ".join(f"{name} ({len(row)})" for name, row in shown.items())
-        return Display(figure, f"{title}: rows of pictures, from the top: {told}.{_more(words)}")
+        return Display(figure, f"{title}. Rows of pictures, from the top: {told}.{_more(words)}")
     if captions is not None and len(captions) < len(shown):
         raise ValueError(f"There are {len(shown)} pictures and only {len(captions)} captions.")
     figure = images(shown, None if captions is None else list(map(str, captions)), columns=columns, title=title, **size)
     count = "1 picture" if len(shown) == 1 else f"{len(shown)} pictures"
-    told = f"{title}: {count}" + ("" if captions is None else f", {_counted(captions, len(shown))}")
+    told = f"{title}. {capital(count)}" + ("" if captions is None else f", {_counted(captions, len(shown))}")
     return Display(figure, f"{told}.{_draw(figure, boxes)}{_more(words)}")
 
 
 def _counted(captions, count):
     """List captions, each once, with how often it stands there."""
-    counts = collections.Counter(" ".join(str(caption).split()) for caption in captions[:count])
+    captions = list(captions)[:count]
+    if count > 2 and isinstance(captions[0], int) and captions == list(range(captions[0], captions[0] + count)):
+        return f"numbered {captions[0]} to {captions[-1]}"
+    counts = collections.Counter(" ".join(str(caption).split()) for caption in captions)
     numbers = set(counts.values())
     if numbers == {1}:
         return ", ".join(counts)
