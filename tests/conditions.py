@@ -38,6 +38,7 @@ def impose(folder):
     (profile / "ipython_kernel_config.py").write_text("c.IPKernelApp.log_level = 'ERROR'\n", encoding="utf-8")
     os.environ["IPYTHONDIR"] = str(folder / "ipython")
     os.environ["JUPYTER_CONFIG_DIR"] = str(folder / "jupyter")
+    os.environ["TL_HELPERS_PREDICTIONS"] = str(folder / "predictions.json")  # not the user's own
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ["TQDM_DISABLE"] = "1"
     for name in ("MPLBACKEND", "TL_HELPERS_DATA"):

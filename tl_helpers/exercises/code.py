@@ -18,6 +18,7 @@ import dis
 import importlib.util
 import inspect
 import linecache
+import reprlib
 import textwrap
 import traceback
 from dataclasses import dataclass
@@ -217,7 +218,8 @@ def examine(exercise, answer):
     if answer is None or (inspect.isfunction(answer) and _is_blank(answer)):
         return to_do
     if not callable(answer):
-        return f"Not yet. The check calls your function: give it {exercise.function}, not {answer!r}."
+        given = reprlib.repr(answer)
+        return f"Not yet. The check calls your function: give it {exercise.function}, not {given}."
     try:
         for holds, words in exercise.module.check(_watched(answer)):
             if not holds:

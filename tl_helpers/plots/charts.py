@@ -160,16 +160,21 @@ def curves(table, *, x, xlabel, ylabel, title, names=None, logarithmic=True, axi
         axis.set_xscale("log")
     if apart.any():
         shown = ticks[:: -(-len(ticks) // 8)] if ticks else []
-        axis.set_xticks([*shown, _place_apart(ticks, logarithmic)], [*(f"{tick:.3g}" for tick in shown), "None"])
+        axis.set_xticks([*shown, _place_apart(ticks, logarithmic)], [*map(_short, shown), "None"])
         axis.minorticks_off()
     elif logarithmic and len(ticks) <= 8:
-        axis.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+        axis.set_xticks(ticks, list(map(_short, ticks)))
         axis.minorticks_off()
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.set_title(title, fontsize=11, loc="left", wrap=True)
     axis.grid(alpha=0.25)
     legend_beside(axis, table["n"])
     return figure
+
+
+def _short(number):
+    """Write a number under an axis: a whole one in full, another with three digits."""
+    return f"{number:.0f}" if float(number).is_integer() else f"{number:.3g}"
 
 
 def _place_apart(numbers, logarithmic):
@@ -245,7 +250,8 @@ def grouped_differences(table, *, ylabel, xlabel, title, guess=None, row=None, a
     """
     places = list(dict.fromkeys(key_values(table, "budget")))
     names = list(dict.fromkeys(table["comparison"]))
-    sideways = axis is None and max(len(str(place)) for place in places) > 12
+    is_given = axis is not None
+    sideways = not is_given and max(len(str(place)) for place in places) > 12
     size = (9, max(2.4, 0.3 * len(places) * min(len(names), 4) + 1.4)) if sideways else (8.5, 3.8)
     figure, axis = plt.subplots(figsize=size, layout="constrained") if axis is None else (axis.figure, axis)
     width = min(0.3, 0.08 * len(names))
@@ -278,6 +284,8 @@ def grouped_differences(table, *, ylabel, xlabel, title, guess=None, row=None, a
         legend_beside(axis, table["n"])
         axis.get_legend().get_texts()[0].set_text("95 % interval")
     elif max(map(len, names)) > 45:  # beside the axes they would leave no room for these
+        if not is_given:
+            figure.set_figheight(figure.get_figheight() + 0.25 * (len(names) + 1))
         below = {"loc": "upper left", "bbox_to_anchor": (0, -0.2), "title": _count_words(table["n"])}
         axis.legend(**below, frameon=False, fontsize=9, title_fontsize=8, alignment="left")
     else:
