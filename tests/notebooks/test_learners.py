@@ -1,6 +1,6 @@
-"""With the solutions filled in, every exercise of every notebook is answered "Right", by what its notebook imports.
+"""What a learner does: with a solution every exercise is answered "Right", with a prediction its figure comes.
 
-Only the exercises' cells run, and those that define what they use: a learner may come here after a restart.
+Only these cells run, and those that define what they use: a learner may come here after a restart.
 """
 
 import ast
@@ -9,11 +9,13 @@ import contextlib
 import io
 import re
 
+import matplotlib.pyplot as plt
 import nbformat
 import pytest
 
 from tests.conditions import ROOT
 from tl_helpers.exercises.code import read_code_exercises
+from tl_helpers.exercises.predictions import HELD_BACK
 from tl_helpers.exercises.texts import read_exercises
 
 CODE, TEXTS = read_code_exercises(), read_exercises()
@@ -112,3 +114,37 @@ def test_every_exercise_is_asked_once_in_the_notebook_whose_number_it_has():
     for path, names in asked.items():
         assert {name[:2] for name in names} == {path.stem[:2]}
         assert sum(name in CODE for name in names) >= 2, f"{path.stem} asks for too little code"
+
+
+def value_of(source, space):
+    """Run a cell and return the value of its last line, as a notebook shows it."""
+    tree = ast.parse(source)
+    last = tree.body.pop()
+    exec(compile(tree, "<cell>", "exec"), space)
+    if isinstance(last, ast.Expr):
+        return eval(compile(ast.Expression(last.value), "<cell>", "eval"), space)
+    exec(compile(ast.Module([last], []), "<cell>", "exec"), space)
+    return None
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_prediction_brings_its_figure(path):
+    cells, asked = parsed_cells(path), 0
+    for place, source in enumerate(cells):
+        if "my_prediction" not in source or source.startswith("my_prediction"):
+            continue
+        space, shown = {}, {}
+        with contextlib.redirect_stdout(io.StringIO()):
+            for each in what_it_needs(cells, place, source):
+                exec(compile(each, "<needed>", "exec"), space)
+        assert space["my_prediction"] is None
+        for guess in (None, "show", 3):
+            with contextlib.redirect_stdout(io.StringIO()) as said:
+                display = value_of(source, space | {"my_prediction": guess})
+            shown[guess] = said.getvalue() if display is None else f"{display.words} {display.reading}"
+            assert (guess is None) == (HELD_BACK in shown[guess]), shown[guess]
+            assert display is None or (display.figure is None) == (guess is None)
+            plt.close("all")
+        assert "Your prediction" in shown[3] and "Your prediction" not in shown["show"]
+        asked += 1
+    assert asked, f"{path.stem} asks for no prediction"
