@@ -20,7 +20,7 @@ wrong = {
 
 
 def paired_interval(treatment, baseline):
-    """Return mean, low and high of treatment minus baseline, two arrays with one score per seed."""
+    """Return mean, low and high (95 %, Student's t) of treatment minus baseline, a score per seed each."""
     differences = treatment - baseline
     error = differences.std(ddof=1) / len(differences) ** 0.5
     half = stats.t.ppf(0.975, len(differences) - 1) * error

@@ -58,7 +58,11 @@ def check(answer):
         np.isclose(given.sum(), 1, atol=1e-3),
         "The shares should sum to 1: does each corrected row do so before the mean?",
     )
-    yield (
-        np.abs(given - target).max() < 0.03,
-        f"The true shares are {target}, yours {given.round(2)}: more rounds?",
-    )
+    undivided = probabilities * target
+    undivided = (undivided / undivided.sum(axis=1, keepdims=True)).mean(axis=0)
+    words = "One class took it all: correct the *original* probabilities in each round."
+    yield given.max() < 0.99, words
+    words = "Divide by the source's shares: they are in the probabilities already."
+    yield not np.allclose(given, undivided, atol=0.01), words
+    words = f"{given.round(2)} is not there yet: go round until it stands still."
+    yield np.abs(given - target).max() < 0.05, words

@@ -14,8 +14,8 @@ wrong = {
     "model.get_layer(last).trainable = False\nmodel.compile(keras.optimizers.Adam(1e-2), loss)\nreturn model": "before",
     "for layer in model.layers:\n    if layer.name == last:\n        break\n    layer.trainable = False\n"
     "model.compile(keras.optimizers.Adam(1e-2), loss)\nreturn model": "itself",
-    "model.compile(keras.optimizers.Adam(1e-2), loss)\nreturn model": "moved",
-    "for layer in model.layers:\n    layer.trainable = False\n    if layer.name == last:\n        break\nreturn model": "compile",
+    "model.compile(keras.optimizers.Adam(1e-2), loss)\nreturn model": "nothing is frozen",
+    "for layer in model.layers:\n    layer.trainable = False\n    if layer.name == last:\n        break\nreturn model": "not compiled",
 }
 
 
@@ -30,24 +30,31 @@ def frozen_up_to(model, last, loss):
 
 
 def check(answer):
-    """Freeze two of three layers, train, and compare each layer's weights bit for bit."""
-    layers = [
-        keras.layers.Dense(4, name=name, kernel_initializer=keras.initializers.GlorotUniform(n))
-        for n, name in enumerate(("first", "second", "head"))
-    ]
+    """Freeze two of three layers of a model in use, train on, and compare weights bit for bit."""
+    dense = keras.layers.Dense
+    names, start = ("first", "second", "head"), keras.initializers.GlorotUniform
+    starts = {name: start(number) for number, name in enumerate(names)}
+    layers = [dense(4, name=name, kernel_initializer=one) for name, one in starts.items()]
     model = keras.Sequential([keras.Input((3,)), *layers])
-    loss = keras.losses.MeanSquaredError()
-    given = answer(model, "second", loss)
-    yield isinstance(given, keras.Model), "It must return the model."
-    yield bool(given.compiled), "It is not compiled: `trainable` is read by `compile`."
-    before = [layer.get_weights() for layer in layers]
     random = np.random.default_rng(0)
-    given.fit(random.normal(size=(8, 3)), random.normal(size=(8, 4)), verbose=0)
-    moved = [
-        any(not np.array_equal(a, b) for a, b in zip(old, layer.get_weights(), strict=True))
-        for old, layer in zip(before, layers, strict=True)
-    ]
-    yield moved[2], "The head stood still: freeze up to the layer named, not beyond."
-    yield not (moved[0] and moved[1]), "Both layers moved: nothing is frozen."
-    yield not moved[0], "The layer before the one named moved: all layers up to it are meant."
-    yield not moved[1], "The layer named moved itself: it is to be frozen, too."
+    data = random.normal(size=(8, 3)), random.normal(size=(8, 4))
+    model.compile("sgd", "mse")
+    model.fit(*data, verbose=0)  # from now on a compiled model goes on as it was compiled
+    given = answer(model, "second", keras.losses.MeanSquaredError())
+    yield isinstance(given, keras.Model), "It must return the model."
+    compiled = isinstance(given.optimizer, keras.optimizers.Adam)
+    yield compiled, "It is not compiled with Adam: `compile` reads what is frozen. Do it last."
+    before = {name: given.get_layer(name).get_weights() for name in names}
+    given.fit(*data, verbose=0)
+    after = {name: given.get_layer(name).get_weights() for name in names}
+    moved = {
+        name: any(not np.array_equal(a, b) for a, b in zip(old, after[name], strict=True))
+        for name, old in before.items()
+    }
+    yield moved["head"], "The head stood still: freeze up to the layer named, not beyond."
+    yield not (moved["first"] and moved["second"]), "Both layers moved: nothing is frozen."
+    words = "The layer before the one named moved: all layers up to it are meant."
+    yield not moved["first"], words
+    yield not moved["second"], "The layer named moved itself: it is to be frozen, too."
+    flags = [given.get_layer(name).trainable for name in names]
+    yield flags == [False, False, True], "What stands still should say so: trainable = False."

@@ -41,8 +41,9 @@ def check(answer):
         not answer([kernel, bias], [swapped, bias.copy()]),
         "The weights changed places: their mean tells nothing of that.",
     )
-    hair = kernel * (1 + 1e-9)
-    yield (
-        not answer([kernel, bias], [hair, bias.copy()]),
-        "It moved by a billionth: nearly the same is not the same.",
-    )
+    words = "The kernel changed its sign: its size tells nothing of that."
+    yield not answer([kernel, bias], [-kernel, bias.copy()]), words
+    hair = kernel.copy()
+    hair[1, 2] = np.nextafter(hair[1, 2], 9)  # the next number that there is
+    words = "It moved, by the smallest step that there is: nearly the same is not the same."
+    yield not answer([kernel, bias], [hair, bias.copy()]), words

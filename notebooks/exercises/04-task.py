@@ -28,7 +28,8 @@ def check(answer):
     )
     shoes = {"sandal": "shoe", "boot": "shoe", "sneaker": "shoe"}
     equal = {"shoe": "shoe", "bag": "bag", "shirt": "shirt"}
-    mixed = {"shoe": "shoe", "owner": None}
+    mixed = {"shoe": "shoe", "bag": "bag", "shirt": "shirt", "owner": None}
+    yield answer(equal, source) in (True, False), "It must return True or False."
     yield (
         not answer(mixed, source),
         "“owner” is no question that the source was asked: every label must have its counterpart.",

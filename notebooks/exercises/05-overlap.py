@@ -30,7 +30,7 @@ def overlap(a, b):
 
 
 def check(answer):
-    """Ask about the same box, halves, boxes inside each other, and boxes apart."""
+    """Ask about the same box, a part of one, a box inside another, and boxes apart."""
     box = np.array([2.0, 3.0, 6.0, 9.0])
     same = float(answer(box.copy(), box.copy()))
     yield (
@@ -48,8 +48,18 @@ def check(answer):
         np.isclose(found, 4 / 24),
         f"A box of 2 × 2 inside one of 4 × 6 should give 4/24, not {found:.3f}.",
     )
-    apart = float(answer(box.copy(), box + 10))
+    found = float(answer(np.array([0.0, 0.0, 4.0, 4.0]), np.array([2.0, 1.0, 6.0, 5.0])))
     yield (
-        np.isclose(apart, 0),
-        f"Boxes that do not touch should give 0, not {apart:.2f}: two negative sides make an area.",
+        np.isclose(found, 6 / 26),
+        f"Two boxes of 4 × 4 that share 2 × 3 should give 6/26, not {found:.3f}.",
     )
+    for step, words in (
+        ([10, 10], "do not touch"),
+        ([10, 1], "lie side by side"),
+        ([1, 10], "lie above each other"),
+    ):
+        apart = float(answer(box.copy(), box + np.tile(step, 2)))
+        yield (
+            np.isclose(apart, 0),
+            f"Boxes that {words} should give 0, not {apart:.2f}: no side may be negative.",
+        )

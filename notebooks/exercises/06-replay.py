@@ -32,24 +32,30 @@ def check(answer):
     """Draw batches of a small target and a large source."""
     target = np.arange(20.0)[:, None], np.arange(20) % 5
     source = 1000 + np.arange(500.0)[:, None], np.arange(500) % 5
-    batches = []
-    for seed in range(2):
-        given = answer(target, source, 16, np.random.default_rng(seed))
+    batches, random = [], np.random.default_rng(0)
+    for _ in range(30):
+        given = answer(target, source, 16, random)
         yield isinstance(given, (tuple, list)) and len(given) == 2, "It must return x and y."
         x, y = map(np.asarray, given)
         yield len(x) == len(y) == 16, f"A batch of 16 was asked for, and it has {len(x)} examples."
-        batches.append(x.ravel())
-        from_target = int((x.ravel() < 1000).sum())
+        place = x.ravel().astype(int)
+        of_target = place < 1000
         yield (
-            from_target == 8,
-            f"{from_target} of 16 come from the target; it should be half, however small the target is.",
+            of_target.sum() == 8,
+            f"{of_target.sum()} of 16 come from the target; it should be half, however small the target is.",
         )
-        labels = np.where(x.ravel() < 1000, x.ravel(), x.ravel() - 1000).astype(int) % 5
         yield (
-            np.array_equal(labels, y),
+            np.array_equal(place % 5, y),
             "An example has another's label: draw positions once, and use them for x and y.",
         )
+        batches.append((set(place[of_target]), set(place[~of_target] - 1000)))
+    of_target, of_source = (set().union(*half) for half in zip(*batches, strict=True))
     yield (
-        not np.array_equal(*batches),
-        "Two batches hold the same examples: draw them with the generator.",
+        len(of_target) > 8 and len(of_source) > 8,
+        "All batches hold the same examples: draw them with the generator.",
+    )
+    yield len(of_target) == 20, "Some of the target's examples never come."
+    yield (
+        max(of_source) > 250,
+        "Of the source only the first examples come: draw its positions among all that it has.",
     )

@@ -16,6 +16,7 @@ from tl_helpers.experiments.intervals import confidence_interval, paired_differe
 from tl_helpers.experiments.statistics import holm
 from tl_helpers.experiments.stored import StoredStudy, load_study
 from tl_helpers.experiments.verdict import transfer_verdict
+from tl_helpers.plots import charts
 from tl_helpers.routes.taxonomy import ROUTES
 
 
@@ -326,7 +327,7 @@ def test_a_prediction_is_judged_where_it_was_made_and_remembered():
     assert (row.guess, row.inside) == (6, False) and row.measured == pytest.approx(measured.difference, abs=1e-6)
 
 
-@pytest.mark.parametrize(("at", "problem"), [(None, "for which of 5, 50"), (7, "no difference at 7")])
+@pytest.mark.parametrize(("at", "problem"), [(..., "for which of 5, 50"), (7, "no difference at 7")])
 def test_a_prediction_says_for_which_value_it_is_made(at, problem):
     with pytest.raises(ValueError, match=problem):
         plots.gain(made_up((8, 4)), "transfer", "scratch", guess=None, at=at)
@@ -336,7 +337,7 @@ def test_panels_share_their_scale_and_their_correction():
     sound, weak = made_up((8, 4)), made_up((0, 0), noise=3)
     display = plots.gains({"drawings": (sound, "transfer", "scratch"), "shoes": (weak, "transfer", "scratch")})
     first, second = display.figure.axes
-    assert first.get_ylim() == second.get_ylim() and first.get_title(loc="left").startswith("drawings:\n+7")
+    assert first.get_ylim() == second.get_ylim() and first.get_title(loc="left").startswith("drawings\n+7")
     assert second.get_title(loc="left").count("(unclear)") == 2
     assert "**drawings**: gains at 5, 50; **shoes**: nothing clear" in display.reading
     np.testing.assert_allclose(display.table["p_holm"], holm(display.table["p"]))
@@ -346,7 +347,8 @@ def test_panels_share_their_scale_and_their_correction():
 def test_panels_of_other_arms_each_say_what_they_compare():
     study = with_third_arm(made_up((8, 4)))
     display = plots.gains({"one": (study, "transfer", "scratch"), "two": (study, "other", "scratch")})
-    assert display.figure.axes[0].get_ylabel() == "difference (points)"
+    assert display.figure.axes[0].get_ylabel() == "difference"
+    assert "fine-tuning minus training" in display.figure.axes[0].get_title(loc="left")
     assert "one, fine-tuning minus training from scratch (points) by labels per class, with" in display.words
     assert "two, feature extraction minus training from scratch (points) by labels per class, with" in display.words
     with pytest.raises(ValueError, match="for each panel its title"):
@@ -370,8 +372,8 @@ def test_another_column_is_drawn_with_no_chance_of_its_own():
     assert display.words.startswith("box at") and "would score" not in display.words
     display = plots.gain(study, "transfer", "scratch", score="box")
     words = plots.gain(study, "transfer", "scratch").words
-    assert display.words == words.replace("in points", "in points of box") != words
-    assert "(points of box)" in display.figure.axes[0].get_ylabel()
+    assert display.words == words.replace("in points", "in box") != words
+    assert "(box)" in display.figure.axes[0].get_ylabel()
     other = with_third_arm(study)
     other.runs.loc[other.runs["arm"] == "other", "box"] = float("nan")  # never measured there
     assert plots.gain(other, "transfer", "scratch", score="box").words == display.words
@@ -395,6 +397,71 @@ def test_panels_of_two_settings_name_the_best_place_of_the_first_line():
     assert "colour: best at deep with 5" in display.words and "training from scratch 50" in display.words
     with pytest.raises(ValueError, match="not other"):
         plots.accuracy_panels(study, x=x, lines={"transfer": "network"})
+
+
+def test_only_the_checks_that_doubt_what_is_drawn_as_doubted_are_named():
+    part = load_study("routes").part("route_task_fine_tuning")
+    display, verdict = plots.gain(part, *part.compared), transfer_verdict(part, *part.compared)
+    (row,) = np.flatnonzero(~display.table["clear"] & display.table["p_holm"].lt(0.05))
+    doubted = display.table["budget"][row]
+    for check in verdict.checks:
+        assert (check.question in display.reading) == (check.passed is False and doubted in check.doubted)
+
+
+def test_a_title_doubts_the_value_that_is_in_doubt_and_no_other():
+    study = made_up((8, 8, 8), values=(5, 20, 50))
+    runs = study.runs.assign(learning_rate=np.where(study.runs["budget"] == 20, 1e-2, 3e-3))
+    title = (
+        plots.gain(dataclasses.replace(study, runs=runs), "transfer", "scratch").figure.axes[0].get_title(loc="left")
+    )
+    assert "proved" not in title and title.endswith("; in doubt at 20")
+
+
+def test_a_change_along_the_axis_is_doubted_as_a_comparison_is():
+    study = made_up((20, 8, 2), values=(0, 1, 2), unit="copied layers")
+    assert plots.gain(study, "transfer", since=0).table["clear"].all()
+    few = dataclasses.replace(study, runs=study.runs.query("seed < 3"))
+    display = plots.gain(few, "transfer", since=0)
+    assert not display.table["clear"].any() and "Are there enough pairs? No." in display.reading
+
+
+def test_what_did_not_run_leaves_a_gap_in_the_words_and_the_order_is_the_axis_s():
+    study = with_third_arm(made_up((8, 4, 2), values=(5, 20, 50)))
+    runs = study.runs[(study.runs["arm"] != "transfer") | (study.runs["budget"] != 20)]
+    study = dataclasses.replace(study, runs=runs)
+    assert re.search(r"fine-tuning 5\d, –, 5\d", plots.accuracy(study).words)
+    axis = plots.gain(study, ["transfer", "other"], "scratch").figure.axes[0]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["5", "20", "50"]
+
+
+def test_chance_is_scaled_with_the_scores_and_other_columns_are_not():
+    study = made_up((8, 4), chance=None)
+    runs = study.runs.assign(score=study.runs["score"] / 100, chance=0.5, seconds=0.5)
+    fractions = dataclasses.replace(study, runs=runs)
+    assert plots.accuracy(fractions).words.endswith("would score 50.")
+    assert plots.accuracy(fractions, score="seconds").words.startswith("seconds at") and "%" not in (
+        plots.accuracy(fractions, score="seconds").words
+    )
+    named = runs.drop(columns="chance").assign(chance="who knows")
+    assert "would score" not in plots.accuracy(named).words
+
+
+def test_a_single_run_can_be_drawn_and_is_never_called_best():
+    study = made_up((8, 4))
+    single = dataclasses.replace(study, runs=study.runs.query("seed == 0"))
+    assert plots.accuracy(single).reading.startswith("No clear best at 5 labels per class")
+
+
+def test_many_arms_differ_in_colour_or_marker():
+    assert len({charts._style(number) for number in range(49)}) == 49
+
+
+def test_predictions_of_two_measures_are_two():
+    study = made_up((8, 4))
+    study = dataclasses.replace(study, runs=study.runs.assign(box=study.runs["score"]))
+    for score in ("score", "box"):
+        plots.gain(study, "transfer", "scratch", guess=6, at=5, score=score)
+    assert list(my_calibration()["unit"]) == ["points", "box"]
 
 
 # ---------------------------------------------------------------- pictures, answers, routes
@@ -435,6 +502,10 @@ def test_boxes_are_drawn_in_colours_that_are_told():
     display = plots.pictures(PICTURES, title="Scenes", boxes={"true": boxes, "found": boxes + 1})
     assert display.words.endswith("Boxes: true white, found orange.") and len(display.figure.axes[3].patches) == 2
     assert len(plots.pictures(PICTURES, title="Scenes", boxes=boxes).figure.axes[0].patches) == 1
+    assert plots.pictures(PICTURES, title="Scenes", boxes=boxes, columns=3).words.endswith("A box is drawn in each.")
+    assert plots.pictures(PICTURES, title="Scenes", boxes=boxes[:0]).words == "Scenes. 4 pictures."
+    with pytest.raises(ValueError, match="4 kinds of boxes"):
+        plots.pictures(PICTURES, title="Scenes", boxes={str(number): boxes for number in range(5)})
 
 
 @pytest.mark.parametrize(
@@ -455,7 +526,7 @@ def test_bars_tell_their_values_groups_and_band():
         ["a", "b"], [0.5, 1.25], xlabel="distance", title="t", groups=["far", "near"], band=(0, 0.1, "chance")
     )
     assert display.words == (
-        "distance: a 0.50, b 1.25. Colours: far blue, near orange-red. A grey band from 0.00 to 0.10: chance."
+        "distance: a 0.5, b 1.25. Colours: far blue, near orange-red. A grey band from 0 to 0.1: chance."
     )
     with pytest.raises(ValueError, match="as many values"):
         plots.bars(["a", "b"], [1], xlabel="x", title="t")
@@ -464,8 +535,11 @@ def test_bars_tell_their_values_groups_and_band():
 def test_a_confusion_matrix_names_the_commonest_mistake():
     display = plots.confusion([0, 0, 0, 1, 1], [0, 1, 1, 1, 1], ["cat", "dog"], title="t")
     assert display.words == "Answers in % of each true class; right: cat 33, dog 100."
-    assert display.reading == "The commonest mistake: 67 % of “cat” are taken for “dog”."
+    assert display.reading == "The commonest mistake: 2 of 3 “cat” are taken for “dog”."
     assert plots.confusion([0, 1], [0, 1], ["cat", "dog"], title="t").reading == "No mistake was made."
+    assert "dog (no examples)" in plots.confusion([0, 0], [0, 1], ["cat", "dog"], title="t").words
+    with pytest.raises(ValueError, match="0 to 1, one for each name, not 7"):
+        plots.confusion([0, 0], [0, 7], ["cat", "dog"], title="t")
 
 
 def test_the_matrix_of_routes_tells_their_definitions():

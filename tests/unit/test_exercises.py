@@ -101,7 +101,7 @@ def test_answers_are_compared_by_value(name, answer, words, texts, capsys):
 
 
 def test_an_unknown_exercise_is_named():
-    with pytest.raises(KeyError, match=r"There is no exercise '99-x'; there are 00-patience"):
+    with pytest.raises(KeyError, match=r"There is no exercise '99-x'; there are 00-interval, 00-leak, 00-patience"):
         exercises.check("99-x", 1)
 
 

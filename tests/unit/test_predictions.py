@@ -21,6 +21,13 @@ def test_a_prediction_is_compared(capsys, guess, words):
     assert f"Measured: +4.2 points (95 % interval +1.0 to +7.4). {words}" in capsys.readouterr().out
 
 
+def test_a_single_run_has_no_interval_to_be_inside(capsys):
+    compare_prediction(6, 8, float("nan"), float("nan"))
+    assert "Your prediction +6 is 2 points off." in capsys.readouterr().out
+    compare_prediction(5, 5.04, 5.01, 5.07)
+    assert "too low by 0.04 points" in capsys.readouterr().out
+
+
 def test_the_number_is_held_back_until_there_is_a_prediction(capsys):
     compare_prediction(None, 4.2, 1.0, 7.4)
     assert capsys.readouterr().out == f"{HELD_BACK}\n"
@@ -36,7 +43,7 @@ def test_a_count_has_no_interval(capsys):
     assert said[1] == "Measured: 4 routes. Your prediction +4 is right."
 
 
-@pytest.mark.parametrize("guess", ["five", True, [5], float("nan"), float("inf")])
+@pytest.mark.parametrize("guess", ["five", True, [5], float("nan"), float("inf"), 10**400])
 def test_what_is_no_prediction_is_refused(guess):
     with pytest.raises(TypeError, match="A prediction is a number"):
         compare_prediction(guess, 1, 0, 2)

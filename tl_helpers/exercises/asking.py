@@ -32,10 +32,11 @@ def check(name, answer):
         print(f"Exercise {name}: put your answer in place of None and run the cell again; hint({name!r}, 1) helps.")
         return
     given = as_compared(answer)
-    if given == exercise.answer:
+    is_plain = isinstance(given, (str, bool, int, float, tuple))  # what else there is may refuse to be compared
+    if is_plain and given == exercise.answer:
         print(f"Right. {exercise.why}")
         return
-    overlooked = [says for wrong, says in exercise.feedback if wrong == given]
+    overlooked = [says for wrong, says in exercise.feedback if is_plain and wrong == given]
     print(f"Not yet. {overlooked[0] if overlooked else f'For a nudge run hint({name!r}, 1).'}")
 
 
@@ -58,7 +59,7 @@ def hint(name, grade=1):
         If the exercises cannot be read; see :func:`tl_helpers.exercises.texts.read_exercises`.
     """
     hints = (find_code_exercise(name) or _find(name)).hints
-    if grade not in range(1, len(hints) + 1):
+    if not isinstance(grade, int) or grade not in range(1, len(hints) + 1):
         raise ValueError(f"Exercise {name} has hints 1…{len(hints)}, not {grade!r}.")
     print(hints[grade - 1])
 

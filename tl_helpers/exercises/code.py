@@ -17,12 +17,10 @@ import contextlib
 import dis
 import importlib.util
 import inspect
-import linecache
 import reprlib
 import textwrap
 import traceback
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 
 from tl_helpers.exercises.texts import course_folders
@@ -72,6 +70,10 @@ class CodeExercise:
 
 class _StillBlank(Exception):
     """The learner's function has no body yet."""
+
+
+class _Stopped(Exception):
+    """The learner's function failed, or returned nothing that could be looked at; the message says so."""
 
 
 def code_exercise_files():
@@ -226,8 +228,12 @@ def examine(exercise, answer):
                 return f"Not yet. {words}"
     except _StillBlank:
         return to_do
-    except Exception as error:
-        return f"Not yet. {_told(error, exercise)}"
+    except _Stopped as stop:
+        return f"Not yet. {stop}"
+    except Exception as error:  # of the check, which can make nothing of what it was given
+        return (
+            f"Not yet. Your function returns something that the check cannot use ({_said(error)}): see its docstring."
+        )
     return f"Right. {exercise.why}"
 
 
@@ -239,29 +245,34 @@ def _is_blank(function):
 
 
 def _watched(answer):
-    """Return the learner's function, which says so when it leaves its ``...`` in place or returns nothing."""
+    """Return the learner's function, which raises :class:`_Stopped` where it fails or returns nothing to look at."""
 
     def watched(*inputs, **named):
-        result = answer(*inputs, **named)
+        try:
+            result = answer(*inputs, **named)
+        except (Exception, SystemExit) as error:  # but not Ctrl-C
+            raise _Stopped(f"On an input of the check your function stops with {_said(error)}{_line(error)}.") from None
         if result is Ellipsis:
             raise _StillBlank
         if result is None:
-            raise TypeError("it returns nothing: does every way through it end with `return`?")
+            raise _Stopped("On an input of the check it returns nothing: does every way through it end with `return`?")
+        if inspect.isgenerator(result) or inspect.iscoroutine(result):
+            raise _Stopped("It returns no result but a generator or a coroutine: use `return`, not `yield` or `async`.")
         return result
 
     return watched
 
 
-def _told(error, exercise):
-    """Say what went wrong in the learner's function, and in which of its lines."""
-    message = (str(error).strip() or "no message").splitlines()[0][:300]
-    if isinstance(error, TypeError) and message.startswith("it returns nothing"):
-        return f"{exercise.function} was called on inputs of the check, and {message}"
-    own = Path(exercise.module.__file__).name
-    kit = Path(__file__).name
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).name not in (own, kit)
-    ]
-    line = frames[0].line or linecache.getline(frames[0].filename, frames[0].lineno).strip() if frames else ""
-    where = f" in the line `{line}`" if line else ""
-    return f"On an input of the check your function stops with {type(error).__name__}: {message}{where}."
+def _said(error):
+    """Return the kind of an error and the first line of its message."""
+    try:
+        message = str(error).strip() or "no message"
+    except Exception:
+        message = "no message"
+    return f"{type(error).__name__}: {message.splitlines()[0][:300]}"
+
+
+def _line(error):
+    """Return the line of the learner's function that raised an error; nothing where it cannot be told."""
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is the call of it
+    return f", in the line `{frames[0].line}`" if frames and frames[0].line else ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import numbers
 import os
 import warnings
@@ -40,9 +42,11 @@ def check_prediction(guess):
     """
     if guess is None or (isinstance(guess, str) and guess == SHOW):
         return None
-    if isinstance(guess, (bool, np.bool_)) or not isinstance(guess, numbers.Real) or not np.isfinite(guess):
-        raise TypeError(f'A prediction is a number such as 5 or -2.5, or "show", or None, not {guess!r}.')
-    return float(guess)
+    is_number = isinstance(guess, numbers.Real) and not isinstance(guess, (bool, np.bool_))
+    with contextlib.suppress(OverflowError):  # of a whole number that is too large
+        if is_number and math.isfinite(guess):
+            return float(guess)
+    raise TypeError(f'A prediction is a number such as 5 or -2.5, or "show", or None, not {guess!r}.')
 
 
 def laid_over(guess, measured, low, high, *, unit="points", question=None):
@@ -64,15 +68,21 @@ def laid_over(guess, measured, low, high, *, unit="points", question=None):
     """
     if question is not None:
         _remember(question, {"guess": guess, "measured": measured, "low": low, "high": high, "unit": unit})
+    if math.isnan(low) or math.isnan(high):  # of a single run
+        return f"Your prediction {guess:+g} is {abs(guess - measured):.2g} {unit} off."
     if low == guess == high:
         verdict = "right"
     elif low <= guess <= high:
         verdict = "inside the interval: as good as one can know from these runs"
     elif guess < low:
-        verdict = f"too low by {measured - guess:.1f} {unit}"
+        verdict = f"too low by {_amount(measured - guess)} {unit}"
     else:
-        verdict = f"too high by {guess - measured:.1f} {unit}"
+        verdict = f"too high by {_amount(guess - measured)} {unit}"
     return f"Your prediction {guess:+g} is {verdict}."
+
+
+def _amount(difference):
+    return f"{difference:.1f}" if difference >= 0.05 else f"{difference:.1g}"
 
 
 def compare_prediction(guess, measured, low=None, high=None, *, unit="points", question=None):
@@ -99,7 +109,7 @@ def compare_prediction(guess, measured, low=None, high=None, *, unit="points", q
     if guess is None:
         print(HELD_BACK)
         return
-    result = f"Measured: {measured:g} {unit}."
+    result = f"Measured: {measured:.10g} {unit}."
     if low is None or high is None:
         low = high = measured
     else:

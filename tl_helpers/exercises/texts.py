@@ -7,8 +7,6 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from tl_helpers.files import ENVIRONMENT_VARIABLE, DataError, data_folder
 
 FILE = "exercises.toml"
@@ -160,7 +158,7 @@ def as_compared(answer):
     object
         A text in lower case, a tuple in place of a list or an array, everything else as it is.
     """
-    if isinstance(answer, (np.ndarray, np.generic)):
+    if not isinstance(answer, type) and hasattr(answer, "tolist"):  # of NumPy, pandas and others
         answer = answer.tolist()
     if isinstance(answer, (list, tuple)):
         return tuple(as_compared(item) for item in answer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -39,11 +39,14 @@ class Check:
         None where it could not be asked.
     answer : str
         What was found, and what to do if that is a reason for doubt.
+    doubted : frozenset
+        The values (such as budgets) at which it leaves a doubt.
     """
 
     question: str
     passed: bool | None
     answer: str
+    doubted: frozenset = frozenset()
 
     def __str__(self):
         return f"[{ {True: 'ok', False: 'DOUBT', None: 'not checked'}[self.passed] }] {self.question} {self.answer}"
@@ -179,7 +182,7 @@ def transfer_verdict(
     kept = np.where(open_to_doubt, 0, shown)
     words = np.select([kept > 0, kept < 0, equivalent & ~open_to_doubt], ["positive", "negative", "equivalent"], "")
     table["verdict"] = [word or "inconclusive" for word in words.tolist()]
-    checks = tuple(check for check, _ in findings)
+    checks = tuple(replace(check, doubted=frozenset(values)) for check, values in findings)
     # Two one-sided tests decide by narrower intervals.
     narrow = difference_table(pairs, by, method, 2 * confidence - 1) if equivalent.any() else None
     sentence = _sentence(facts, table, narrow, checks, open_to_doubt, margin, unit, confidence)

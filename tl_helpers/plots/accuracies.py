@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from tl_helpers.experiments.intervals import confidence_interval, paired_difference
 from tl_helpers.grid.keys import key_values, rows_where
 from tl_helpers.plots.charts import curves, dots, legend_beside, panels
@@ -109,16 +111,12 @@ def accuracy_panels(study, *, x, lines, levels=(), order=None, xlabel=""):
         title=_commonest(first, best),
         levels=heights,
     )
-    value = table.set_index(["panel", "line", "x"])["mean"]
-    told = [
-        f"{panel}: best at {place} with {value[panel, first, place]:.0f} ("
-        + ", ".join(
-            f"{line} there {value[panel, line, place]:.0f}" for line in dict.fromkeys(lines.values()) if line != first
-        )
-        + "".join(f", {name} {level[panel]:.0f}" for name, level in heights.items())
-        + ")"
-        for panel, place in best.items()
-    ]
+    value = table.set_index(["panel", "line", "x"])["mean"].to_dict()
+    others, told = [line for line in dict.fromkeys(lines.values()) if line != first], []
+    for panel, place in best.items():
+        beside = [f"{line} there {value[panel, line, place]:.0f}" for line in others if (panel, line, place) in value]
+        beside += [f"{name} {level[panel]:.0f}" for name, level in heights.items() if panel in level]
+        told.append(f"{panel}: best at {place} with {value[panel, first, place]:.0f} ({', '.join(beside)})")
     return Display(figure, f"{study.metric}. {'; '.join(told)}.", f"Highest mean of “{first}”: {where}.", table)
 
 
@@ -162,7 +160,7 @@ def _words(study, runs, table, names, values):
     keys = zip(key_values(table, "arm"), key_values(table, "budget"), strict=True)
     means = dict(zip(keys, table["mean"], strict=True))
     told = [
-        f"{name} {', '.join(f'{means[key, value]:.0f}' for value in values if (key, value) in means)}"
+        f"{name} {', '.join(f'{means[key, value]:.0f}' if (key, value) in means else '–' for value in values)}"
         for key, name in names.items()
     ]
     unit = f" {unit_of(study)}" if are_amounts(values) else ""
@@ -180,8 +178,11 @@ def _best(study, runs, value):
     here = runs[rows_where(runs, "budget", value)]
     means = here.groupby("arm")["score"].mean().sort_values(ascending=False)
     scores = [f"{study.label(arm)} {mean:.0f}" for arm, mean in means.iloc[:2].items()]
+    is_clear = False
     if len(means) == 1:
         return f"{capital(scores[0])} {place_on(study, value)}"
-    if paired_difference(here, *means.index[:2]).iloc[0]["low"] > 0:
+    with contextlib.suppress(ValueError):  # where pairs are lacking, nothing is clear
+        is_clear = paired_difference(here, *means.index[:2]).iloc[0]["low"] > 0
+    if is_clear:
         return f"Best {place_on(study, value)}: {scores[0]}"
     return f"No clear best {place_on(study, value)}: {', '.join(scores)}"

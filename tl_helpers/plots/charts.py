@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numbers
+
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Markdown, display
@@ -147,7 +149,7 @@ def curves(table, *, x, xlabel, ylabel, title, names=None, logarithmic=True, axi
     for number, (arm, name) in enumerate(names.items()):
         of_arm = rows_where(table, "arm", arm)
         rows = table[of_arm & ~apart].sort_values(x)
-        colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
+        colour, marker = _style(number)
         axis.plot(list(rows[x]), rows["mean"], color=colour, marker=marker, label=str(name), markersize=5)
         axis.fill_between(list(rows[x]), rows["low"], rows["high"], color=colour, alpha=0.18, linewidth=0)
         if len(rows) == 1:  # a band without width cannot be seen
@@ -160,10 +162,10 @@ def curves(table, *, x, xlabel, ylabel, title, names=None, logarithmic=True, axi
         axis.set_xscale("log")
     if apart.any():
         shown = ticks[:: -(-len(ticks) // 8)] if ticks else []
-        axis.set_xticks([*shown, _place_apart(ticks, logarithmic)], [*map(_short, shown), "None"])
+        axis.set_xticks([*shown, _place_apart(ticks, logarithmic)], [*map(short, shown), "None"])
         axis.minorticks_off()
     elif logarithmic and len(ticks) <= 8:
-        axis.set_xticks(ticks, list(map(_short, ticks)))
+        axis.set_xticks(ticks, list(map(short, ticks)))
         axis.minorticks_off()
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.set_title(title, fontsize=11, loc="left", wrap=True)
@@ -172,16 +174,31 @@ def curves(table, *, x, xlabel, ylabel, title, names=None, logarithmic=True, axi
     return figure
 
 
-def _short(number):
-    """Write a number under an axis: a whole one in full, another with three digits."""
+def _style(number):
+    """Return colour and marker of the n-th line: from the eighth on with another marker."""
+    return PALETTE[number % len(PALETTE)], MARKERS[(number + number // len(PALETTE)) % len(MARKERS)]
+
+
+def short(number):
+    """Write a number under an axis.
+
+    Parameters
+    ----------
+    number : float
+
+    Returns
+    -------
+    str
+        A whole one in full, another with three digits.
+    """
     return f"{number:.0f}" if float(number).is_integer() else f"{number:.3g}"
 
 
-def _place_apart(numbers, logarithmic):
+def _place_apart(amounts, logarithmic):
     """Return a place to the right of all numbers, as far from the last as that is from the one before."""
-    if not numbers:
+    if not amounts:
         return 1.0
-    last, before = numbers[-1], numbers[-2] if len(numbers) > 1 else None
+    last, before = amounts[-1], amounts[-2] if len(amounts) > 1 else None
     if logarithmic:
         return last * (last / before if before and before > 0 else 2)
     return last + (last - before if before is not None else 1)
@@ -227,14 +244,16 @@ def differences(table, *, ylabel, xlabel, title, guess=None, row=None, axis=None
     return figure
 
 
-def grouped_differences(table, *, ylabel, xlabel, title, guess=None, row=None, axis=None):
+def grouped_differences(table, *, order, ylabel, xlabel, title, guess=None, row=None, axis=None):
     """Draw several comparisons' paired differences beside each other, against the line of no difference.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Columns ``comparison``, ``budget``, ``difference``, ``low``, ``high``, ``n``. Positions and comparisons come in
-        order of appearance. Where positions are long names, they become rows.
+        Columns ``comparison``, ``budget``, ``difference``, ``low``, ``high``, ``n``. Comparisons come in order of
+        appearance.
+    order : sequence
+        Values of ``budget`` as they are drawn, from left to right; where they are long names, from top to bottom.
     ylabel, xlabel, title : str
         `ylabel` tells what the differences are, also where they lie along the horizontal.
     guess : float, optional
@@ -248,8 +267,7 @@ def grouped_differences(table, *, ylabel, xlabel, title, guess=None, row=None, a
     -------
     matplotlib.figure.Figure
     """
-    places = list(dict.fromkeys(key_values(table, "budget")))
-    names = list(dict.fromkeys(table["comparison"]))
+    places, names = list(order), list(dict.fromkeys(table["comparison"]))
     is_given = axis is not None
     sideways = not is_given and max(len(str(place)) for place in places) > 12
     size = (9, max(2.4, 0.3 * len(places) * min(len(names), 4) + 1.4)) if sideways else (8.5, 3.8)
@@ -261,7 +279,8 @@ def grouped_differences(table, *, ylabel, xlabel, title, guess=None, row=None, a
         part = table[table["comparison"] == name]
         at = [places.index(value) + shifts[number] for value in key_values(part, "budget")]
         spread = [part["difference"] - part["low"], part["high"] - part["difference"]]
-        style = {"color": PALETTE[number % len(PALETTE)], "fmt": MARKERS[number % len(MARKERS)], "markersize": 5}
+        colour, marker = _style(number)
+        style = {"color": colour, "fmt": marker, "markersize": 5}
         where = (
             {"x": part["difference"], "y": at, "xerr": spread}
             if sideways
@@ -271,12 +290,13 @@ def grouped_differences(table, *, ylabel, xlabel, title, guess=None, row=None, a
     if guess is not None:
         star = {"color": PALETTE[4], "markersize": 12, "label": f"your prediction: {guess:+g}"}
         axis.plot(*([guess], [row]) if sideways else ([row], [guess]), "*", **star)
-    ticks = range(len(places)), list(map(str, places))
+    ticks = range(len(places)), [short(place) if isinstance(place, numbers.Real) else str(place) for place in places]
     if sideways:
         axis.set_yticks(*ticks)
         axis.set(xlabel=ylabel.replace("\n", " "), ylim=(len(places) - 0.4, -0.6))  # the first on top
     else:
-        axis.set_xticks(*ticks)
+        turned = {"rotation": 30, "ha": "right"} if max(map(len, ticks[1])) > 8 else {}
+        axis.set_xticks(*ticks, **turned)
         axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.set_title(title, fontsize=11, loc="left", wrap=True)
     axis.grid(alpha=0.25, axis="x" if sideways else "y")
@@ -423,16 +443,15 @@ def panels(table, *, x, order, names, xlabel, ylabel, title, levels=None, column
             part = table[rows_where(table, "panel", panel) & rows_where(table, "line", line)]
             part = part.assign(position=[positions.get(value, np.nan) for value in key_values(part, x)])
             part = part.sort_values("position")
-            style = {"color": PALETTE[number], "marker": MARKERS[number], "markersize": 4}
-            axis.plot(part["position"], part["mean"], label=names[line], **style)
-            axis.fill_between(
-                part["position"], part["low"], part["high"], color=PALETTE[number], alpha=0.18, linewidth=0
-            )
+            colour, marker = _style(number)
+            axis.plot(part["position"], part["mean"], label=names[line], color=colour, marker=marker, markersize=4)
+            axis.fill_between(part["position"], part["low"], part["high"], color=colour, alpha=0.18, linewidth=0)
         for number, (name, heights) in enumerate((levels or {}).items()):
             style = {"color": "black", "linestyle": ("--", ":")[number % 2], "linewidth": 1}
-            axis.axhline(heights[panel], label=name, **style)
+            if panel in heights:
+                axis.axhline(heights[panel], label=name, **style)
         axis.set_title(str(panel), fontsize=10, loc="left")
-        axis.set_ylim(0, 100)
+        axis.set_ylim(min(0, table["low"].min()), max(100, table["high"].max()))
         axis.grid(alpha=0.25)
         axis.set_xticks(range(len(order)), list(map(str, order)), rotation=90, fontsize=8)
         axis.tick_params(axis="x", labelbottom=True)
@@ -477,7 +496,7 @@ def dots(table, *, row, names, xlabel, title, marks=None):
     shifts = np.linspace(-0.2, 0.2, len(names))
     for number, (arm, name) in enumerate(names.items()):
         part = table[rows_where(table, "arm", arm)]
-        colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
+        colour, marker = _style(number)
         style = {"color": colour, "fmt": marker, "markersize": 5, "capsize": 3, "label": name}
         spread = [part["mean"] - part["low"], part["high"] - part["mean"]]
         places = [heights[value] + shifts[number] for value in key_values(part, row)]

@@ -60,7 +60,8 @@ def as_study(runs, score="score"):
     Returns
     -------
     StoredStudy
-        With the scores in hundredths: where all lie in 0…1, a hundred times as large, as a verdict's.
+        Its column ``score`` in hundredths: where all lie in 0…1, a hundred times as large, as a verdict's. Other
+        columns stay as they are.
 
     Raises
     ------
@@ -81,9 +82,12 @@ def as_study(runs, score="score"):
     if score != "score":  # whose chance and unit are its own
         study = replace(study, runs=study.runs.assign(score=study.runs[score]), chance=None, metric=score)
         measured = study.runs.groupby("arm")["score"].transform("count") > 0  # of arms that have this measure at all
-        study = replace(study, runs=study.runs[measured].drop(columns="chance", errors="ignore"))
+        return replace(study, runs=study.runs[measured].drop(columns="chance", errors="ignore"))
+    if "chance" in study.runs and not pandas.api.types.is_numeric_dtype(study.runs["chance"]):
+        study = replace(study, runs=study.runs.drop(columns="chance"))  # a column of the user's, of another meaning
     if not are_fractions(finite_scores(study.runs, "score")):
         return study
     chance = None if study.chance is None else 100 * study.chance
-    runs = study.runs.assign(score=100 * study.runs["score"])
+    columns = [name for name in ("score", "chance") if name in study.runs]
+    runs = study.runs.assign(**{name: 100 * study.runs[name] for name in columns})
     return replace(study, runs=runs, chance=chance, metric=f"{study.metric}, in %")

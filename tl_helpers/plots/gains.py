@@ -14,9 +14,18 @@ from tl_helpers.experiments.intervals import paired_difference
 from tl_helpers.experiments.statistics import holm_with_gaps
 from tl_helpers.experiments.verdict import transfer_verdict
 from tl_helpers.grid.keys import key_values, rows_where
-from tl_helpers.plots.charts import differences, grouped_differences, in_words
+from tl_helpers.plots.charts import differences, grouped_differences, in_words, legend_beside
 from tl_helpers.plots.display import Display, as_study
-from tl_helpers.plots.places import along_the_axis, are_amounts, capital, listed_arms, place, place_on, unit_of
+from tl_helpers.plots.places import (
+    along_the_axis,
+    are_amounts,
+    capital,
+    listed_arms,
+    place,
+    place_on,
+    places,
+    unit_of,
+)
 
 
 @dataclass
@@ -29,7 +38,7 @@ class _Comparison:
     study: object
     table: pandas.DataFrame
     doubted: pandas.Series
-    reasons: list
+    checks: tuple
     points: str = "points"
     panel: str = ""
     is_change: bool = False
@@ -39,7 +48,7 @@ class _Comparison:
         return [place_on(self.study, value) for value in key_values(self.table, "budget")]
 
 
-def gain(study, treatment, baseline=None, *, since=None, score="score", guess=SHOW, at=None, axis=None):
+def gain(study, treatment, baseline=None, *, since=None, score="score", guess=SHOW, at=..., axis=None):
     """Draw what arms gain over others along a study's axis: paired differences with 95 % intervals.
 
     Parameters
@@ -89,6 +98,7 @@ def gain(study, treatment, baseline=None, *, since=None, score="score", guess=SH
     _correct_together(compared)
     figure = grouped_differences(
         _drawn(compared),
+        order=along_the_axis(compared[0].study, _drawn(compared)),
         xlabel=unit_of(compared[0].study),
         ylabel=_shared_label(compared),
         title=capital(_finding(compared)),
@@ -130,25 +140,35 @@ def gains(comparisons, *, columns=4):
     compared = [each for panel in panels.values() for each in panel]
     _correct_together(compared)
     labels = dict.fromkeys(_shared_label(panel) for panel in panels.values())
-    legends = {tuple(each.name for each in panel) for panel in panels.values()}
+    alike = len({tuple(each.name for each in panel) for panel in panels.values()}) == 1
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     size = (3.3 * columns + 1.2, 3.0 * rows + 0.4)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, sharey=True, layout="constrained")
     for number, (title, panel) in enumerate(panels.items()):
-        axis, is_last = axes.flat[number], number + 1 in (columns, len(panels))
-        label = next(iter(labels)) if len(labels) == 1 else "difference (points)"
-        settings = {"xlabel": unit_of(panel[0].study), "ylabel": label if number % columns == 0 else ""}
-        grouped_differences(_drawn(panel), title=f"{title}:\n{_counted(panel)}", axis=axis, **settings)
-        if len(panel) == 1 or (len(legends) == 1 and not is_last):
-            axis.get_legend().remove()
-        elif len(legends) > 1:  # each panel has its own
+        axis, table = axes.flat[number], _drawn(panel)
+        told = [title, *([] if len(labels) == 1 else [_shared_label(panel).replace("\n", " ")]), _counted(panel)]
+        grouped_differences(
+            table,
+            order=along_the_axis(panel[0].study, table),
+            title="\n".join(textwrap.fill(line, 38) for line in told),
+            xlabel=unit_of(panel[0].study),
+            ylabel=("difference" if len(labels) > 1 else next(iter(labels))) if number % columns == 0 else "",
+            axis=axis,
+        )
+        axis.title.set_fontsize(9)
+        axis.get_legend().remove()
+        if not alike and len(panel) > 1:
             axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25), frameon=False, fontsize=8)
+        elif alike and len(panel) > 1 and number + 1 in (columns, len(panels)):
+            legend_beside(axis, table["n"])
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
     counts = pandas.concat([each.table["n"] for each in compared])
     pairs = f"n = {counts.min():.0f}" if counts.nunique() == 1 else f"n = {counts.min():.0f}–{counts.max():.0f}"
-    figure.suptitle(_wrapped(f"{capital(_finding(compared))} (95 % intervals, {pairs} pairs)", size[0]), fontsize=11)
+    figure.suptitle(
+        _wrapped(f"{capital(_finding(compared))} (95\u00a0% intervals, {pairs} pairs)", size[0]), fontsize=11
+    )
     words = " ".join(f"{title}, {_words(panel)}" for title, panel in panels.items())
     told = "; ".join(f"**{title}**: {_told(panel)}" for title, panel in panels.items())
     reading = f"Corrected for {_count(compared)} comparisons, {told}.{_doubts(compared)}"
@@ -161,7 +181,7 @@ def gains(comparisons, *, columns=4):
 
 def _compared(study, treatment, baseline, since, score):
     """Return a list of comparisons."""
-    points = "points" if score == "score" else f"points of {score}"
+    points = "points" if score == "score" else score.replace("_", " ")
     study = as_study(study, score)
     ours, theirs = listed_arms(treatment), listed_arms(baseline)
     if (baseline is None) == (since is None):
@@ -194,9 +214,8 @@ def _against(study, treatment, baseline, name, points):
     study = _where_both_ran(study, treatment, baseline)
     table = paired_difference(study.runs, treatment, baseline)
     verdict = transfer_verdict(study, treatment, baseline)
-    doubted = verdict.table["verdict"].eq("inconclusive") & verdict.table["p_holm"].lt(0.05)
-    reasons = [check.question for check in verdict.checks if check.passed is False]
-    return _Comparison(name, ours, theirs, study, table, doubted, reasons, points)
+    doubted = _doubted(verdict)
+    return _Comparison(name, ours, theirs, study, table, doubted, verdict.checks, points)
 
 
 def _against_itself(study, arm, since, points):
@@ -207,13 +226,17 @@ def _against_itself(study, arm, since, points):
     if start.empty or not values:
         raise ValueError(f"The study {study.name!r} has no runs of {arm!r} at {since!r} and elsewhere.")
     rows = [runs[rows_where(runs, "budget", value)].assign(arm="ours") for value in values]
-    table = paired_difference(
-        pandas.concat([*rows, *(start.assign(budget=value) for value in values)]), "ours", "start"
-    )
-    doubted = pandas.Series(False, index=table.index)
-    return _Comparison(
-        ours, ours, f"{place_on(study, since).removeprefix('at ')}", study, table, doubted, [], is_change=True
-    )
+    both = pandas.concat([*rows, *(start.assign(budget=value) for value in values)])
+    chance = "chance" if "chance" in both else study.chance
+    verdict = transfer_verdict(both, "ours", "start", learning_rates=study.rates_offered, chance=chance)
+    theirs = place_on(study, since).removeprefix("at ")
+    table, doubted = paired_difference(both, "ours", "start"), _doubted(verdict)
+    return _Comparison(ours, ours, theirs, study, table, doubted, verdict.checks, points, is_change=True)
+
+
+def _doubted(verdict):
+    """Say of each difference whether it is clear by its p-value and a check leaves a doubt all the same."""
+    return verdict.table["verdict"].eq("inconclusive") & verdict.table["p_holm"].lt(0.05)
 
 
 def _where_both_ran(study, treatment, baseline):
@@ -314,16 +337,20 @@ def _told(compared):
         sign = np.sign(each.table["difference"])
         kinds = {"gains": _clear(each) & (sign > 0), "loses": _clear(each) & (sign < 0), "is in doubt": each.doubted}
         for word, mask in kinds.items():
-            where = [place(value) for value, is_here in zip(values, mask, strict=True) if is_here]
-            told += [f"{word} {', '.join(where).replace(', at', ',').replace(', for', ',')}"] if where else []
+            where = [value for value, is_here in zip(values, mask, strict=True) if is_here]
+            told += [f"{word} {places(where)}"] if where else []
         name = f"*{each.name}* " if len(compared) > 1 else ""
         parts.append(name + (" and ".join(told) or "nothing clear"))
     return "; ".join(parts)
 
 
 def _doubts(compared):
+    """Name the checks that leave a doubt in what is drawn as doubted, and no others."""
     count = sum(int(each.doubted.sum()) for each in compared)
-    reasons = dict.fromkeys(reason for each in compared if each.doubted.any() for reason in each.reasons)
+    reasons = {}
+    for each in compared:
+        values = set(key_values(each.table[each.doubted], "budget"))
+        reasons |= {check.question: None for check in each.checks if check.passed is False and check.doubted & values}
     return f" The checks leave a doubt in {count}: {' '.join(reasons)} No." if count else ""
 
 
@@ -356,11 +383,11 @@ def _wrapped(title, inches):
 def _predicted_row(each, at):
     """Return where in the table stands what a learner predicts."""
     values = key_values(each.table, "budget")
-    if at is None and len(values) > 1:
+    if at is ... and len(values) > 1:
         raise ValueError(f"Say with `at` for which of {', '.join(map(str, values))} the prediction is made.")
-    if at is not None and at not in values:
+    if at is not ... and at not in values:
         raise ValueError(f"There is no difference at {at!r}; there are some at {', '.join(map(str, values))}.")
-    return 0 if at is None else values.index(at)
+    return 0 if at is ... else values.index(at)
 
 
 def _one(each, guess, row, axis):
@@ -369,7 +396,8 @@ def _one(each, guess, row, axis):
     if are_amounts(key_values(each.table, "budget")):
         figure = differences(each.table, guess=guess, row=row, axis=axis, **labels)
     else:
-        figure = grouped_differences(table, guess=guess, row=row, axis=axis, **labels)
+        order = along_the_axis(each.study, table)
+        figure = grouped_differences(table, order=order, guess=guess, row=row, axis=axis, **labels)
     rows = [
         f"{told.difference:+.1f} ({told.low:+.1f} to {told.high:+.1f}) {where}"
         for (_, told), where in zip(_rows(each), at, strict=True)
@@ -379,20 +407,23 @@ def _one(each, guess, row, axis):
     reading = _reading_of_one(each, at)
     if guess is not None:
         measured = each.table.iloc[row][["difference", "low", "high"]]
-        question = f"{what} {at[row]} ({each.study.name})"
+        measure = "" if each.points == "points" else f", {each.points}"
+        question = f"{what} {at[row]} ({each.study.name}{measure})"
         words += f" Your prediction: {guess:+g}."
-        reading = f"{laid_over(guess, *measured, question=question)} {reading}"
+        reading = f"{laid_over(guess, *measured, unit=each.points, question=question)} {reading}"
     return Display(figure, words, reading, table)
 
 
 def _title(each, at):
-    parts = []
-    for number in dict.fromkeys([0, len(each.table) - 1]):
-        row, unit = each.table.iloc[number], "" if parts else " points"
+    ends, parts = list(dict.fromkeys([0, len(each.table) - 1])), []
+    for number in ends:
+        row, unit = each.table.iloc[number], "" if parts else f" {each.points}"
         chance = "" if row["p_holm"] < 0.05 else " (not told from chance)"
-        parts.append(f"{row['difference']:+.1f}{unit} {at[number]}{chance}")
-    title = f"{capital(each.ours)}: {', '.join(parts)}"
-    return f"{title} (measured, not proved)" if each.doubted.any() else title
+        doubt = " (measured, not proved)" if each.doubted.iloc[number] else chance
+        parts.append(f"{row['difference']:+.1f}{unit} {at[number]}{doubt}")
+    values = key_values(each.table, "budget")
+    between = [value for number, value in enumerate(values) if each.doubted.iloc[number] and number not in ends]
+    return f"{capital(each.ours)}: {', '.join(parts)}" + (f"; in doubt {places(between)}" if between else "")
 
 
 def _reading_of_one(each, at):

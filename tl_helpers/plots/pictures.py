@@ -5,8 +5,6 @@ from __future__ import annotations
 import collections
 from collections.abc import Mapping
 
-import numpy as np
-
 from tl_helpers.datasets.dataset import Dataset
 from tl_helpers.plots.charts import PALETTE, draw_boxes, images, picture_rows
 from tl_helpers.plots.display import Display
@@ -43,11 +41,12 @@ def pictures(shown, captions=None, *, title, columns=8, headings=None, boxes=Non
     Raises
     ------
     ValueError
-        If there are no pictures, fewer captions than pictures, or boxes without a grid.
+        If there are no pictures, fewer captions than pictures, boxes without a grid, or more than four kinds of them.
     """
     if isinstance(shown, Dataset):
         captions = [shown.label_names[label] for label in shown.y] if captions is None else captions
         shown = shown.x
+    captions = None if captions is None else [str(c) if not isinstance(c, int) else c for c in captions]
     if len(shown) == 0:
         raise ValueError("There are no pictures to show.")
     size = {} if side is None else {"side": side}
@@ -59,10 +58,16 @@ def pictures(shown, captions=None, *, title, columns=8, headings=None, boxes=Non
         return Display(figure, f"{title}. Rows of pictures, from the top: {told}.{_more(words)}")
     if captions is not None and len(captions) < len(shown):
         raise ValueError(f"There are {len(shown)} pictures and only {len(captions)} captions.")
-    figure = images(shown, None if captions is None else list(map(str, captions)), columns=columns, title=title, **size)
+    figure = images(
+        shown,
+        None if captions is None else [str(caption).replace("$", r"\$") for caption in captions],
+        columns=columns,
+        title=title,
+        **size,
+    )
     count = "1 picture" if len(shown) == 1 else f"{len(shown)} pictures"
     told = f"{title}. {capital(count)}" + ("" if captions is None else f", {_counted(captions, len(shown))}")
-    return Display(figure, f"{told}.{_draw(figure, boxes)}{_more(words)}")
+    return Display(figure, f"{told}.{_draw(figure, boxes, len(shown))}{_more(words)}")
 
 
 def _counted(captions, count):
@@ -79,21 +84,19 @@ def _counted(captions, count):
     return ", ".join(f"{number} of {caption}" for caption, number in counts.items())
 
 
-def _draw(figure, boxes):
+def _draw(figure, boxes, count):
     """Draw boxes on the first pictures, and say in which colours."""
-    if boxes is None:
+    if boxes is None or len(boxes) == 0:
         return ""
     if not isinstance(boxes, Mapping):
-        draw_boxes(figure.axes, boxes)
-        return (
-            " A box is drawn in each."
-            if len(boxes) >= len(figure.axes)
-            else f" A box is drawn in the first {len(boxes)}."
-        )
+        draw_boxes(figure.axes[:count], boxes)
+        return " A box is drawn in each." if len(boxes) >= count else f" A box is drawn in the first {len(boxes)}."
     colours = {"white": "white", "orange": PALETTE[1], "blue": PALETTE[0], "green": PALETTE[2]}
+    if len(boxes) > len(colours):
+        raise ValueError(f"At most {len(colours)} kinds of boxes can be told apart, not {len(boxes)}.")
     told = []
     for (name, of_all), (word, colour) in zip(boxes.items(), colours.items(), strict=False):
-        draw_boxes(figure.axes, np.asarray(of_all)[: len(figure.axes)], colour=colour)
+        draw_boxes(figure.axes[:count], of_all, colour=colour)
         told.append(f"{name} {word}")
     figure.suptitle(f"{figure.get_suptitle()}\nBoxes: {', '.join(told)}", fontsize=11)
     return f" Boxes: {', '.join(told)}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 
 from tl_helpers.grid.keys import key_values
+from tl_helpers.plots.charts import short
 
 
 def unit_of(study):
@@ -33,9 +34,24 @@ def place(value):
     str
         ``"at 5"``, or ``"for “sketches”"``.
     """
-    if value is None:
-        return "at None"
-    return f"at {value:g}" if isinstance(value, numbers.Real) else f"for “{value}”"
+    return places([value])
+
+
+def places(values):
+    """Say where on an axis whose unit has been told, for several values of one kind.
+
+    Parameters
+    ----------
+    values : list of float, str or None
+
+    Returns
+    -------
+    str
+        ``"at 5, 20"``, or ``"for “sketches”, “x-rays”"``.
+    """
+    if are_amounts(values):
+        return f"at {', '.join('None' if value is None else short(value) for value in values)}"
+    return f"for {', '.join(f'“{value}”' for value in values)}"
 
 
 def place_on(study, value):
@@ -54,7 +70,7 @@ def place_on(study, value):
     if value is not None and not isinstance(value, numbers.Real):
         return place(value)
     if study.axis is not None and study.axis.name == study.axis.unit:  # a quantity, no count of things
-        return f"at {study.axis.name} {value if value is None else f'{value:g}'}"
+        return f"at {study.axis.name} {value if value is None else short(value)}"
     return f"{place(value)} {unit_of(study)}"
 
 

@@ -38,8 +38,7 @@ def bars(names, values, *, xlabel, title, groups=None, band=None):
     palette = dict(zip(kinds, (charts.PALETTE[0], charts.PALETTE[4]), strict=False))
     colours = [palette[kind] for kind in groups] if kinds else None
     figure = charts.bars(names, values, xlabel=xlabel, title=title, colours=colours)
-    digits = 0 if max(map(abs, values), default=0) >= 10 else 2
-    told = [f"{name} {value:.{digits}f}" for name, value in zip(names, values, strict=True)]
+    told = [f"{name} {value:.3g}" for name, value in zip(names, values, strict=True)]
     words = f"{xlabel}: {', '.join(told)}."
     if kinds:
         told = [f"{kind} {word}" for kind, word in zip(kinds, ("blue", "orange-red"), strict=False)]
@@ -47,7 +46,7 @@ def bars(names, values, *, xlabel, title, groups=None, band=None):
     if band is not None:
         low, high, meaning = band
         figure.axes[0].axvspan(low, high, color="grey", alpha=0.4)
-        words += f" A grey band from {low:.{digits}f} to {high:.{digits}f}: {meaning}."
+        words += f" A grey band from {low:.3g} to {high:.3g}: {meaning}."
     return Display(figure, words)
 
 
@@ -65,20 +64,30 @@ def confusion(true, predicted, label_names, *, title):
     -------
     Display
         Its reading names the commonest mistake.
+
+    Raises
+    ------
+    ValueError
+        If a class is none of 0, 1, … as many as there are names.
     """
+    if unknown := {*np.unique(true).tolist(), *np.unique(predicted).tolist()} - set(range(len(label_names))):
+        raise ValueError(f"Classes are 0 to {len(label_names) - 1}, one for each name, not {sorted(unknown)[0]!r}.")
     counts = confusion_matrix(true, predicted, labels=range(len(label_names)))
-    shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    right = ", ".join(f"{name} {share:.0f}" for name, share in zip(label_names, np.diag(shares), strict=True))
-    wrong = np.where(np.eye(len(label_names), dtype=bool), -1, shares)
+    totals, right = counts.sum(axis=1), np.diag(counts)
+    told = [
+        f"{name} {100 * of_these / total:.0f}" if total else f"{name} (no examples)"
+        for name, of_these, total in zip(label_names, right, totals, strict=True)
+    ]
+    wrong = counts - np.diag(right)
     row, column = np.unravel_index(wrong.argmax(), wrong.shape)
     reading = "No mistake was made."
-    if wrong[row, column] > 0:
+    if wrong[row, column]:
         reading = (
-            f"The commonest mistake: {wrong[row, column]:.0f} % of “{label_names[row]}” are taken for "
+            f"The commonest mistake: {wrong[row, column]} of {totals[row]} “{label_names[row]}” are taken for "
             f"“{label_names[column]}”."
         )
     figure = charts.confusion(counts, label_names, title=title)
-    return Display(figure, f"Answers in % of each true class; right: {right}.", reading)
+    return Display(figure, f"Answers in % of each true class; right: {', '.join(told)}.", reading)
 
 
 def route_matrix(routes):
