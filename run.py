@@ -7,6 +7,7 @@
     python run.py results    make the stored results anew (further words choose which; --check tells which are stale)
     python run.py notebooks  execute the notebooks and save them with their outputs
     python run.py answers    write the answers to all exercises into answers.md, for whoever teaches
+    python run.py publish    write the course's address everywhere (--repository URL --tag TAG: a new one)
     python run.py doctor     say what this machine has and whether the set-up is sound
     python run.py lock       make requirements.lock.txt anew (--upgrade: with the newest versions)
     python run.py clean      remove what this file made
@@ -112,6 +113,7 @@ PROGRAMS = {
     "results": ["-m", "tl_helpers", "results"],
     "notebooks": ["-m", "tests.notebooks.save"],
     "answers": ["-m", "tl_helpers", "answers"],
+    "publish": ["-m", "tests.notebooks.publish"],
 }
 
 
@@ -318,12 +320,16 @@ def obstacle(found):
 
 def in_the_browser():
     """Return where the notebooks run without any set-up."""
-    owner_and_name = re.search(r'Repository = "https://github.com/([^"]+)"', read(PROJECT)).group(1)
+    project = read(PROJECT)
+    address = re.search(r'^Repository = "https://github.com/([^"]+)"', project, re.MULTILINE)
+    tag = re.search(r'^tag = "([^"]+)"', project, re.MULTILINE)
+    if address is None or tag is None:
+        return "(Once this course is published, it also runs in the browser, on Colab and Binder, without any set-up.)"
     return (
         "Work in the browser instead, with nothing to install:\n"
-        "  Colab   https://colab.research.google.com/github/{0}/blob/main/notebooks/00_start_here.ipynb\n"
-        "  Binder  https://mybinder.org/v2/gh/{0}/main?urlpath=lab/tree/notebooks/00_start_here.ipynb"
-    ).format(owner_and_name)
+        "  Colab   https://colab.research.google.com/github/{0}/blob/{1}/notebooks/00_start_here.ipynb\n"
+        "  Binder  https://mybinder.org/v2/gh/{0}/{1}?urlpath=lab/tree/notebooks/00_start_here.ipynb"
+    ).format(address.group(1), tag.group(1))
 
 
 def find_python(may_ask=True):

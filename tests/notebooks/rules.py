@@ -7,13 +7,10 @@ import ast
 import copy
 import re
 import statistics
-import tomllib
 
 import nbformat
 from nbstripout import strip_output
 from nbval.plugin import find_comment_markers, find_metadata_tags
-
-from tests.conditions import ROOT
 
 LARGEST = 2_000_000  # bytes; beyond, GitHub shows no notebook
 LONGEST, LONGEST_KERAS = 12, 15  # lines in a code cell; in one that teaches plain Keras
@@ -41,11 +38,6 @@ def code_cells(notebook):
 def nbval_options(cell):
     """Return what tags and comments tell nbval about a cell."""
     return dict(find_metadata_tags(cell.metadata)) | dict(find_comment_markers(cell.source))
-
-
-def repository():
-    """Return the address of the repository that pyproject.toml names."""
-    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
 
 
 def is_valid(notebook):
@@ -114,17 +106,6 @@ def carries_no_litter(notebook):
     return ["metadata is not stripped"] if stripped(notebook) != notebook else []
 
 
-def names_this_repository(notebook):
-    """Every address of the kit's repository is the one in pyproject.toml, and there is one, for Colab."""
-    owner, name = repository().split("/")[-2:]
-    text = "\n".join(cell.source for cell in notebook.cells)
-    owners = re.findall(rf"(?:githubusercontent\.com|github\.com|/github|/gh)/([\w.-]+)/{re.escape(name)}\b", text)
-    wrong = sorted({found for found in owners if found != owner})
-    if not owners:
-        return [f"{repository()} is named nowhere"]
-    return [f"{found}/{name} should be {owner}/{name}" for found in wrong]
-
-
 def lines(cell):
     """Return the lines of a code cell that are not blank."""
     return [line for line in cell.source.splitlines() if line.strip()]
@@ -181,7 +162,6 @@ RULES = [
     shows_no_tensorflow_log,
     compares_most_outputs,
     carries_no_litter,
-    names_this_repository,
     has_short_cells,
     has_mostly_small_cells,
     teaches_more_than_it_draws,

@@ -225,10 +225,19 @@ def refusal(run, function, *arguments):
 
 def test_platforms_without_tensorflow_are_sent_to_the_browser(run, monkeypatch):
     pythons(run, monkeypatch, own=GOOD | {"system": "Darwin"}, python3_13=OLD)
+    run.write(run.PROJECT, '[project.urls]\nRepository = "https://github.com/some/kit"\n[tool.x]\ntag = "v0.1.0"\n')
     message = refusal(run, run.find_python)
     assert "Darwin on x86_64" in message
-    assert "https://colab.research.google.com/github/transfer-learning-kit/transfer-learning-kit/blob/main" in message
-    assert "https://mybinder.org/v2/gh/transfer-learning-kit/transfer-learning-kit/main" in message
+    assert "https://colab.research.google.com/github/some/kit/blob/v0.1.0/notebooks/00_start_here.ipynb" in message
+    assert "https://mybinder.org/v2/gh/some/kit/v0.1.0?urlpath=lab" in message
+
+
+def test_a_course_that_is_not_published_sends_nobody_anywhere(run, monkeypatch):
+    pythons(run, monkeypatch, own=GOOD | {"system": "Darwin"}, python3_13=OLD)
+    run.write(run.PROJECT, "[project.urls]\n")
+    message = refusal(run, run.find_python)
+    assert "Once this course is published" in message
+    assert "colab.research" not in message and "mybinder" not in message
 
 
 def test_a_missing_venv_names_the_package(run, monkeypatch):
