@@ -18,8 +18,17 @@ EXAMPLES = {"usual": 100, "deep": 500}
 
 
 def pytest_addoption(parser):
-    """Offer `--suite deep`: many more examples of each property, for an hour without anything else to do."""
-    parser.addoption("--suite", choices=EXAMPLES, default="usual", help="how many examples properties are tried on")
+    """Offer `--suite`: `deep` takes many more examples of each property, `colab` runs notebooks on Colab's packages."""
+    parser.addoption("--suite", choices=[*EXAMPLES, "colab"], default="usual", help="which tests, and how thoroughly")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """Let another environment run the notebooks where that is asked for, instead of anything here."""
+    if config.getoption("--suite") == "colab":
+        from tests.notebooks import colab  # for this suite alone
+
+        return colab.main(config.option.file_or_dir)
 
 
 def pytest_configure(config):

@@ -16,6 +16,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from tests.notebooks.colab import RUNTIMES as COLAB
 from tl_helpers import files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,23 +25,6 @@ LOCK = (ROOT / "requirements.lock.txt").read_text(encoding="utf-8")
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
 CORE = [Requirement(line) for line in PROJECT["dependencies"]]
 EXTRAS = [Requirement(line) for lines in PROJECT["optional-dependencies"].values() for line in lines]
-
-# What Colab's runtimes have installed: 2026.08 (Python 3.13) and 2026.07 (Python 3.12).
-COLAB = {
-    "2026.08": {
-        "ipykernel": "6.17.1",
-        "ipywidgets": "7.7.1",
-        "keras": "3.13.2",
-        "matplotlib": "3.10.0",
-        "numpy": "2.1.3",
-        "pandas": "2.2.3",
-        "pytest": "8.4.2",
-        "python": "3.13.15",
-        "tensorflow": "2.20.0",
-        "tqdm": "4.67.3",
-    },
-    "2026.07": {"numpy": "2.0.2", "pandas": "2.2.2", "python": "3.12.0"},
-}
 
 
 def locked():
