@@ -34,18 +34,19 @@ import tl_helpers
 
 tl_helpers.start()"""
 # A commit's name is the hash of all that it holds: what git checks out under it is what was published, `colab.py`
-# included, which looks at the data and installs the kit.
+# included, which looks at the data and installs the kit. Whatever the shell prints is what went wrong.
 PUBLISHED_CELL = """\
 import importlib.util
 import os
 
 if importlib.util.find_spec("tl_helpers") is None:  # on Colab, which opens this file alone
-    fetch = "if cd /content && rm -rf kit && (git init -q kit && cd kit && git fetch -q --depth 1 REPOSITORY COMMIT \
-&& git checkout -q COMMIT) 2>kit.log; then python kit/colab.py"
-    sorry = "TAG of this course could not be fetched from REPOSITORY: make sure that this is Colab, that there is a \
-network and that the address opens in a browser, then run this cell again."
-    failure = os.popen(f"{fetch}; else echo '{sorry}'; fi").read()
-    if failure:
+    offline = "Nothing could be fetched from REPOSITORY: check the network, then run this cell again."
+    missing = "TAG of this course is not (or no longer) at REPOSITORY: ask whoever gave you this notebook for a newer \
+one; elsewhere than on Colab, start it with `python run.py lab` in a clone."
+    fetch = f"if cd /content && rm -rf kit && (git init -q kit && cd kit && git fetch -q --depth 1 REPOSITORY COMMIT \
+&& git checkout -q COMMIT) 2>kit.log; then python kit/colab.py; elif grep -qsE 'to access|RPC|EOF' kit.log; \
+then echo '{offline}'; else echo '{missing}'; fi"
+    for failure in os.popen(fetch):
         raise type("Stop", (Exception,), {"_render_traceback_": lambda stop: [failure]})(failure)
 import tl_helpers
 

@@ -232,6 +232,11 @@ class Colab:
         (self.programs / name).write_text(f"#!/bin/sh\n{script}\n")
         (self.programs / name).chmod(0o755)
 
+    def fetching_fails(self, words):
+        """Let `git fetch` fail with these words."""
+        git = shutil.which("git")
+        self.program("git", f'if [ "$1" = fetch ]; then echo "{words}" >&2; exit 128; fi\nexec "{git}" "$@"')
+
     def pip(self, source):
         """Let `python -m pip` do this."""
         (self.base / "pip").mkdir(exist_ok=True)
@@ -278,18 +283,35 @@ def test_the_cell_of_an_unpublished_course_says_so(colab):
 
 
 @POSIX
-@pytest.mark.parametrize(
-    "wrong",
-    [{"repository": "https://127.0.0.1:9/some/kit"}, {"repository": "file:///no/such/kit"}, {"commit": 40 * "b"}],
-    ids=["no network", "no repository", "no such commit"],
-)
-def test_what_cannot_be_fetched_is_one_sentence(colab, wrong):
-    repository = wrong.get("repository", "file:///published.git")
-    assert colab.run(**wrong).strip() == (
-        f"v0.1.0 of this course could not be fetched from {repository}: make sure that this is Colab, that there is a "
-        f"network and that the address opens in a browser, then run this cell again."
+def test_without_a_network_the_cell_says_so(colab):
+    assert colab.run(repository="https://127.0.0.1:9/some/kit").strip() == (
+        "Nothing could be fetched from https://127.0.0.1:9/some/kit: check the network, then run this cell again."
     )
     assert colab.run() == "Ready: data\n"
+
+
+@POSIX
+def test_a_connection_that_breaks_off_is_no_missing_course(colab):
+    colab.fetching_fails("fatal: early EOF")
+    assert "check the network" in colab.run()
+
+
+@POSIX
+@pytest.mark.parametrize(
+    "wrong", [{"repository": "file:///no/such/kit"}, {"commit": 40 * "b"}], ids=["no repository", "no such commit"]
+)
+def test_what_is_not_there_is_one_sentence(colab, wrong):
+    said = colab.run(**wrong)
+    repository = wrong.get("repository", "file:///published.git")
+    assert said.startswith(f"v0.1.0 of this course is not (or no longer) at {repository}: ask whoever gave you this")
+    assert len(said.strip().splitlines()) == 1
+    assert colab.run() == "Ready: data\n"
+
+
+@POSIX
+def test_a_private_or_renamed_repository_of_github_is_one_sentence(colab):
+    colab.fetching_fails("fatal: could not read Username for 'https://github.com': No such device or address")
+    assert "is not (or no longer) at" in colab.run()
 
 
 @POSIX
@@ -323,5 +345,5 @@ def test_a_pip_that_fails_is_one_sentence(colab):
 def test_elsewhere_than_on_colab_nothing_is_touched(colab):
     colab.folder.rmdir()
     (colab.base / "kit").mkdir()
-    assert "make sure that this is Colab" in colab.run()
+    assert "elsewhere than on Colab, start it with `python run.py lab` in a clone." in colab.run()
     assert (colab.base / "kit").is_dir() and not (colab.base / "kit.log").exists()
