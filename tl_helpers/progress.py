@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
+from contextlib import contextmanager
 
+from tqdm import std
 from tqdm.auto import tqdm
 
 
@@ -28,3 +31,33 @@ def progress_bar(total, name, unit, **settings):
     """
     switched_off = os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
     return tqdm(total=total, desc=name, unit=unit, leave=False, disable=switched_off, **settings)
+
+
+@contextmanager
+def told_to(listener):
+    """Tell a function how far the progress bars are that are opened in here, instead of showing them.
+
+    Parameters
+    ----------
+    listener : callable
+        ``listener(done, total, seconds)``: steps done, all steps, and seconds left, None while that is not known.
+    """
+
+    class Told(std.tqdm):
+        monitor_interval = 0  # no thread beside the one that trains
+
+        def __init__(self, **settings):
+            settings |= {"disable": False, "file": io.StringIO(), "delay": 0, "mininterval": 0.2}
+            super().__init__(**settings)
+
+        def display(self, *_, **__):
+            told = self.format_dict
+            rate = told["rate"] or (told["n"] / told["elapsed"] if told["elapsed"] else 0)
+            listener(told["n"], told["total"], (told["total"] - told["n"]) / rate if rate else None)
+
+    global tqdm
+    shown, tqdm = tqdm, Told
+    try:
+        yield
+    finally:
+        tqdm = shown

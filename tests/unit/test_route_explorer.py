@@ -7,8 +7,10 @@ import pytest
 
 from tl_helpers import widgets
 from tl_helpers.experiments.stored import load_study
-from tl_helpers.routes.taxonomy import ROUTES, route_of
+from tl_helpers.routes.taxonomy import ROUTES, find_route, route_of
+from tl_helpers.studies.catalogue import ROUTE_STUDIES
 from tl_helpers.studies.route_results import route_gains
+from tl_helpers.widgets import route as route_module
 
 CELLS = list(itertools.product((True, False), (True, False), ("sequential", "simultaneous")))
 
@@ -22,12 +24,12 @@ def explorer():
 def test_every_cell_can_be_lit_and_tells_its_route(explorer, task, domain, order):
     # Away first, so that the callback is called for this cell even where it is lit already.
     explorer.task.value = not task
-    before = bytes(explorer.picture.value)
+    before = explorer.picture.value
     explorer.task.value, explorer.domain.value, explorer.order.value = task, domain, order
     route = route_of(same_task=task, same_domain=domain, order=order)
     for words in (f"<b>{route.name}.</b>", route.definition, route.example, route.ours):
         assert words in explorer.message.value
-    assert bytes(explorer.picture.value).startswith(b"\x89PNG") and bytes(explorer.picture.value) != before
+    assert explorer.picture.value != before and f'alt="The taxonomy with {route.name} lit' in explorer.picture.value
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
@@ -46,30 +48,53 @@ def test_the_figure_shows_the_stored_gain_and_lights_one_cell(route):
     plt.close(figure)
 
 
-def test_the_button_runs_a_slice_and_shows_it(explorer, monkeypatch):
+def run_as_stored(asked):
+    """Return what stands in for a study: it trains nothing and gives the stored score of seed 0."""
+
+    class Stored:
+        def __init__(self, study):
+            self.study = study
+
+        def __getattr__(self, name):
+            return getattr(self.study, name)
+
+        def run(self, arm, value, seed, *, rate=None):
+            asked.append((arm, value, seed, rate))
+            runs = load_study("routes").part(self.study.name).runs
+            (score,) = runs[(runs["arm"] == arm) & (runs["budget"] == value) & (runs["seed"] == seed)]["score"]
+            return {"score": score}
+
+    return {name: Stored(study) for name, study in ROUTE_STUDIES.items()}
+
+
+def test_the_button_runs_a_slice_in_this_process_and_shows_it(explorer, monkeypatch):
     asked = []
-
-    def run_route(route, budgets):
-        asked.append((route.name, tuple(budgets)))
-        rows = load_study("routes").runs
-        return rows[(rows["route"] == route.name) & (rows["budget"] == budgets[0]) & (rows["seed"] == 0)]
-
-    monkeypatch.setattr(widgets, "run_route", run_route)
+    monkeypatch.setattr(route_module, "ROUTE_STUDIES", run_as_stored(asked))
     explorer.task.value, explorer.domain.value, explorer.order.value = True, False, "sequential"
-    before = bytes(explorer.picture.value)
+    before = explorer.picture.value
     explorer.button.click()
-    assert asked == [("Domain Adaptation", (10,))]
+    stored = load_study("routes").part(find_route("Domain Adaptation").study)
+    assert asked == [(arm, 10, 0, stored.rate(arm, 10)) for arm in stored.compared]
     assert "One seed, just now, at 10: +" in explorer.message.value
-    assert bytes(explorer.picture.value) != before and not explorer.button.disabled
+    assert explorer.picture.value != before and not explorer.button.disabled
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+def test_every_route_has_rates_for_its_slice(route, monkeypatch):
+    asked, told = [], []
+    monkeypatch.setattr(route_module, "ROUTE_STUDIES", run_as_stored(asked))
+    runs = route_module._run_slice(route, told.append)
+    assert len(runs) == len(told) == 2 and all(rate is None or rate > 0 for *_, rate in asked)
+    assert told[0].endswith("(arm 1 of 2)") and told[0][0].isalpha()
 
 
 def test_what_goes_wrong_is_said(explorer, monkeypatch):
-    def run_route(route, budgets):
+    def fail(route, tell):
         raise RuntimeError("no memory left")
 
-    monkeypatch.setattr(widgets, "run_route", run_route)
+    monkeypatch.setattr(route_module, "_run_slice", fail)
     explorer.button.click()
-    assert explorer.message.value == "It did not work: no memory left" and not explorer.button.disabled
+    assert "It did not work: no memory left" in explorer.message.value and not explorer.button.disabled
 
 
 def test_an_unknown_route_is_refused():
