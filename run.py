@@ -106,6 +106,8 @@ PROGRAMS = {
         "--LabApp.extension_manager=readonly",
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
+        # A notebook that is opened and saved is the same file: no kernel's name, no version of Python.
+        "--ContentsManager.pre_save_hook=tl_helpers.saving.leave_out_the_machine",
     ],
     # On all cores (`tests/speed.py`). A file's tests share what they have made: they stay in one process.
     "test": ["-m", "pytest", "--numprocesses=auto", "--dist=loadfile", "--no-loadscope-reorder", "--durations=10"],
@@ -116,6 +118,7 @@ PROGRAMS = {
     "publish": ["-m", "tests.notebooks.publish"],
 }
 
+NO_NEWS = '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}\n'
 
 # Variables that let in modules, or make pip and uv install things or in places, that are not those of the lock.
 NOT_PASSED_ON = """
@@ -668,6 +671,14 @@ def lab_words(arguments):
     return []
 
 
+def without_news():
+    """Keep JupyterLab from asking whether it may show news: the question covers cells, whatever `news_url` says."""
+    folder = os.path.join(VENV, "etc", "jupyter", "labconfig")
+    with contextlib.suppress(OSError):  # an environment that somebody else has made serves as well
+        os.makedirs(folder, exist_ok=True)
+        write(os.path.join(folder, "page_config.json"), NO_NEWS)
+
+
 def main(arguments):
     if sys.version_info < (3, 4):
         say("The kit needs Python 3.11, 3.12 or 3.13; this is {}. Try: python3 run.py".format(sys.version.split()[0]))
@@ -687,7 +698,11 @@ def main(arguments):
             say("Not passed on, so that .venv alone counts: {}.".format(", ".join(ignored)))
         if verb in own:
             return own[verb](rest)
-        return become([ready()] + PROGRAMS[verb] + (lab_words(rest) if verb == "lab" else []) + rest)
+        command = [ready()] + PROGRAMS[verb]
+        if verb == "lab":
+            without_news()
+            command += lab_words(rest)
+        return become(command + rest)
     except (Refusal, OSError) as problem:
         say("\n{}".format(problem if isinstance(problem, Refusal) else advice(problem)))
         return 1

@@ -16,6 +16,7 @@ import pytest
 from nbstripout import strip_output
 from playwright.sync_api import expect, sync_playwright
 
+from run import NO_NEWS, PROGRAMS
 from tests.browser.lab import Lab
 from tests.conditions import ROOT
 from tests.notebooks.opened import run_twice
@@ -27,9 +28,8 @@ SERVER = [
     "--ServerApp.port_retries=0",
     "--IdentityProvider.token=",
     "--LabApp.expose_app_in_browser=True",
-    "--LabApp.extension_manager=readonly",
-    "--LabApp.news_url=None",
-    "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
+    # As `run.py lab` starts it, but elsewhere.
+    *(word for word in PROGRAMS["lab"][2:] if not word.startswith(("--ServerApp.root_dir=", "--LabApp.default_url="))),
 ]
 CHROMIUM = [
     "--no-sandbox",
@@ -79,6 +79,9 @@ def lab(tmp_path_factory):
     forget_outputs(root / "notebooks")
     own = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR")
     settings = {name: str(folder / name.lower()) for name in (*own, "JUPYTERLAB_WORKSPACES_DIR")}
+    news = folder / "jupyter_config_dir" / "labconfig" / "page_config.json"
+    news.parent.mkdir(parents=True)
+    news.write_text(NO_NEWS, encoding="utf-8")
     # The copy's own package comes first, so that it finds the copy's data.
     settings["PYTHONPATH"] = os.pathsep.join([str(root), os.environ["PYTHONPATH"]])
     port = free_port()
@@ -132,7 +135,7 @@ def browser():
 def page(browser):
     """Open an empty page of a fresh profile."""
     expect.set_options(timeout=120_000)
-    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
     context.set_default_timeout(120_000)
     opened = context.new_page()
     yield opened

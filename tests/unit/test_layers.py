@@ -23,7 +23,7 @@ PLACES = [
     ["experiments"],
     ["datasets"],
     ["grid"],
-    ["session", "files", "arguments", "progress"],
+    ["session", "files", "arguments", "progress", "saving"],
 ]
 RANK = {place: rank for rank, places in enumerate(PLACES) for place in places}
 MODULES = {path: path.relative_to(FOLDER).with_suffix("").parts for path in sorted(FOLDER.rglob("*.py"))}
