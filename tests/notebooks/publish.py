@@ -18,7 +18,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 DISTRIBUTION = "transfer-learning-kit"
-FETCHED = ("tl_helpers", "data", "colab.py")  # what a notebook on Colab takes from the recorded commit
+# What a notebook on Colab takes from the recorded commit.
+FETCHED = ("tl_helpers", "data", "notebooks/colab.py", "notebooks/exercises", "notebooks/exercises.toml")
 COLAB = re.compile(r" ?\[Open in Colab\]\([^)]*\)")
 ADDRESS = re.compile(r"https://github\.com/[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?/[A-Za-z0-9._-]*[A-Za-z0-9_-]")
 TAG = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.|$|lock$))*")
@@ -44,7 +45,7 @@ if importlib.util.find_spec("tl_helpers") is None:  # on Colab, which opens this
     missing = "TAG of this course is not (or no longer) at REPOSITORY: ask whoever gave you this notebook for a newer \
 one; elsewhere than on Colab, start it with `python run.py lab` in a clone."
     fetch = f"if cd /content && rm -rf kit && (git init -q kit && cd kit && git fetch -q --depth 1 REPOSITORY COMMIT \
-&& git checkout -q COMMIT) 2>kit.log; then python kit/colab.py; elif grep -qsE 'to access|RPC|EOF' kit.log; \
+&& git checkout -q COMMIT) 2>kit.log; then python kit/notebooks/colab.py; elif grep -qsE 'to access|RPC|EOF' kit.log; \
 then echo '{offline}'; else echo '{missing}'; fi"
     for failure in os.popen(fetch):
         raise type("Stop", (Exception,), {"_render_traceback_": lambda stop: [failure]})(failure)

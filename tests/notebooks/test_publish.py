@@ -43,8 +43,9 @@ def clone(tmp_path, monkeypatch):
     root = tmp_path / "clone"
     for folder in ("notebooks", "data", "tl_helpers"):
         (root / folder).mkdir(parents=True)
-    for name in (*PLACES, "colab.py"):
+    for name in PLACES:
         shutil.copy(ROOT / name, root)
+    shutil.copy(ROOT / "notebooks" / "colab.py", root / "notebooks")
     shutil.copy(ROOT / "tl_helpers" / "files.py", root / "tl_helpers")
     (root / "tl_helpers" / "__init__.py").write_text(KIT, encoding="utf-8")
     (root / "data" / "a.txt").write_bytes(b"data\n")
