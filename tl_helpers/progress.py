@@ -40,7 +40,8 @@ def told_to(listener):
     Parameters
     ----------
     listener : callable
-        ``listener(done, total, seconds)``: steps done, all steps, and seconds left, None while that is not known.
+        ``listener(done, total, seconds)``: steps done, all steps, and seconds left. They are None until a twentieth is
+        done: the first step often takes as long as a hundred later ones.
     """
 
     class Told(std.tqdm):
@@ -52,8 +53,10 @@ def told_to(listener):
 
         def display(self, *_, **__):
             told = self.format_dict
-            rate = told["rate"] or (told["n"] / told["elapsed"] if told["elapsed"] else 0)
-            listener(told["n"], told["total"], (told["total"] - told["n"]) / rate if rate else None)
+            done, total = told["n"], told["total"]
+            rate = told["rate"] or (done / told["elapsed"] if told["elapsed"] else 0)
+            known = rate and done >= total / 20
+            listener(done, total, (total - done) / rate if known else None)
 
     global tqdm
     shown, tqdm = tqdm, Told

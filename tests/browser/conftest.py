@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 from nbstripout import strip_output
 from playwright.sync_api import expect, sync_playwright
 
@@ -20,6 +21,7 @@ from run import NO_NEWS, PROGRAMS
 from tests.browser.lab import Lab
 from tests.conditions import ROOT
 from tests.notebooks.opened import run_twice
+from tests.notebooks.rules import KERNEL
 
 SERVER = [
     "--no-browser",
@@ -95,6 +97,18 @@ def lab(tmp_path_factory):
     finally:
         process.terminate()
         process.wait(timeout=60)
+
+
+@pytest.fixture
+def made(lab):
+    """Return a function that makes a notebook of these sources in the copy and returns its path."""
+
+    def make(name, *sources):
+        cells = [new_code_cell(source) for source in sources]
+        nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": KERNEL}), lab.root / name)
+        return name
+
+    return make
 
 
 @functools.cache

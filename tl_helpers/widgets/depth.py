@@ -124,7 +124,7 @@ def freeze_explorer():
 
     def train(tell):
         where = target.value, labels.value, depth.value
-        tell(f"training with frozen: {DEPTH_NAMES[where[2]]}")
+        tell(f"training, frozen: {DEPTH_NAMES[where[2]]}")
         live.setdefault(where[:2], {})[where[2]] = fit_depth_once(*where)
         draw()
 
@@ -150,7 +150,7 @@ def freeze_explorer():
     draw()
     parts = {"target": target, "depth": depth, "labels": labels, "picture": picture, "message": message}
     parts |= {"button": live_button.button, "progress": live_button.progress}
-    return Explorer([beside(target, labels), beside(depth, live_button), picture, message], **parts)
+    return Explorer([beside(target, labels), depth, live_button, picture, message], **parts)
 
 
 def _budgets(runs):

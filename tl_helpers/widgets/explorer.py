@@ -14,7 +14,7 @@ from tl_helpers.widgets.keyboard import keyboard_script
 INSTEAD = "An explorer with sliders and buttons: open this notebook in JupyterLab and run it."
 # Words fit their buttons and labels, whatever the font.
 FITTING = {"description_width": "initial", "button_width": "auto"}
-_ROW = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "0 24px"}
+_ROW = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "0 24px", "overflow": "visible"}
 
 
 class Explorer(ipywidgets.VBox):

@@ -13,10 +13,12 @@ import ipywidgets
 
 # A picture of one pixel: what it is to do when it is loaded is done wherever an explorer is shown.
 _PIXEL = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
-# What ipywidgets cuts short stands in full, and names stand beside their buttons.
+# What ipywidgets cuts short stands in full, names stand beside their buttons, and what is chosen or in focus is marked.
 _STYLE = """
-.tl-explorer .widget-readout { max-width: none; }
-.tl-explorer .widget-toggle-buttons { display: flex; align-items: center; height: auto; }
+.tl-explorer .widget-slider .widget-readout { max-width: none; flex-shrink: 0; }
+.tl-explorer .widget-toggle-buttons { display: flex; align-items: center; height: auto; column-gap: 6px; }
+.tl-explorer .widget-toggle-button.mod-active { box-shadow: inset 0 -3px 0 currentColor; }
+.tl-explorer :focus-visible { outline: 2px solid #1976d2; outline-offset: 1px; }
 """
 _SCRIPT = """
 const set = (node, name, value) => {
