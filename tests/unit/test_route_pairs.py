@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tl_helpers.routes.gaps import domain_gap, split_gap
+from tl_helpers.routes.pairs import FEW
 from tl_helpers.routes.taxonomy import ROUTES, find_route, source_and_target
 
 SEEDS = range(3)
@@ -62,6 +63,15 @@ def test_what_is_compared_has_one_size(route):
 def test_thumbnails_are_compared_with_thumbnails():
     for x in find_route("Dataset Merging").pair.comparable_inputs(*source_and_target("dataset merging", n=10)):
         assert (x[:, ::2, ::2] == x[:, 1::2, 1::2]).all()
+
+
+def test_a_few_to_be_looked_at_are_of_the_same_kind_and_shown_at_once(route, monkeypatch):
+    many = source_and_target(route, n=FEW + 1)
+    monkeypatch.setattr("tl_helpers.routes.pairs.street", None)  # which makes whole pools
+    few, others = source_and_target(route, n=5, seed=1), source_and_target(route, n=5, seed=2)
+    for side, other, whole in zip(few, others, many, strict=True):
+        assert len(side) == 5 and (side.task, side.domain) == (whole.task, whole.domain)
+        assert side.x.shape[1:] == whole.x.shape[1:] and not np.array_equal(side.x, other.x)
 
 
 def test_an_unknown_route_is_refused():

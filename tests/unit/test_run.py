@@ -8,6 +8,7 @@ import errno
 import glob
 import importlib.util
 import io
+import json
 import os
 import shutil
 import signal
@@ -824,6 +825,16 @@ def test_root_and_containers(run, monkeypatch, steps, capsys, user, container, a
     assert steps[-1] == [run.PYTHON, *run.PROGRAMS["lab"], *words, *arguments]
     output = capsys.readouterr().out
     assert said in output and (said or output == "")
+
+
+def test_jupyterlab_does_not_ask_about_news(run, monkeypatch, steps):
+    run.ready()
+    assert run.main(["lab"]) == 0
+    switched_off = Path(run.VENV, "etc", "jupyter", "labconfig", "page_config.json")
+    news = "@jupyterlab/apputils-extension:announcements"
+    assert json.loads(switched_off.read_text(encoding="utf-8")) == {"disabledExtensions": {news: True}}
+    monkeypatch.setattr(run, "write", lambda *_: (_ for _ in ()).throw(PermissionError("read-only")))
+    assert run.main(["lab"]) == 0 and steps[-1] == steps[-2]
 
 
 def test_how_a_container_is_known(run, monkeypatch):

@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from tl_helpers.datasets.collections import scraped_thumbnails, two_digit_collections
 from tl_helpers.datasets.dataset import Dataset, Domain, Task
-from tl_helpers.datasets.street import load_street_scenes, street
+from tl_helpers.datasets.street import load_street, load_street_scenes, street
+
+# As many are drawn to be looked at. Then the beginning of a pool will do: all of it takes a second to make.
+FEW, BEGINNING = 20, 100
 
 
 def as_they_are(x):
@@ -109,7 +113,12 @@ def pictures(*pool):
     callable
         For :class:`Pair`, like all that follow.
     """
-    return lambda n, seed: street(*pool)
+    return lambda n, seed: street(*pool) if n > FEW else _beginning(*pool)
+
+
+@lru_cache(maxsize=16)
+def _beginning(view, split, labels="garment", size=28):
+    return load_street(view, split, labels=labels, size=size, n=BEGINNING)
 
 
 def scenes(target, distractors, *, seeds=1, number=0):
@@ -161,7 +170,7 @@ def parity(n, seed):
     -------
     Dataset
     """
-    digits = street("photo", "source", "digit")
+    digits = pictures("photo", "source", "digit")(n, seed)
     return dataclasses.replace(digits, y=digits.y % 2, task=Task("street/parity", ("even", "odd")))
 
 

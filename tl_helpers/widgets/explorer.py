@@ -8,6 +8,9 @@ import io
 
 import ipywidgets
 import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
 
 from tl_helpers.widgets.keyboard import keyboard_script
 
@@ -151,8 +154,11 @@ def picture_of(figure, told):
     -------
     str
     """
+    figure.set_dpi(90)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # once; `savefig` would draw it twice
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=90)
+    Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(content, "png")
     plt.close(figure)
     data = base64.b64encode(content.getvalue()).decode()
     style = "max-width: 100%; height: auto; display: block"

@@ -18,7 +18,7 @@ _STYLE = """
 .tl-explorer .widget-slider .widget-readout { max-width: none; flex-shrink: 0; }
 .tl-explorer .widget-toggle-buttons { display: flex; align-items: center; height: auto; column-gap: 6px; }
 .tl-explorer .widget-toggle-button.mod-active { box-shadow: inset 0 -3px 0 currentColor; }
-.tl-explorer :focus-visible { outline: 2px solid #1976d2; outline-offset: 1px; }
+.tl-explorer :focus-visible { outline: 2px solid #1976d2 !important; outline-offset: 1px; }
 """
 _SCRIPT = """
 const set = (node, name, value) => {

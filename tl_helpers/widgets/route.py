@@ -42,7 +42,7 @@ def route_figure(route, *, live=None):
     route = find_route(route)
     verdict = _verdict(route.name)
     study = ROUTE_STUDIES[route.study]
-    figure = plt.figure(figsize=(9.4, 4.6), layout="constrained")
+    figure = plt.figure(figsize=(9.4, 4.4), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(2, 3))
     charts.route_matrix(ROUTES, lit=route.name, axis=above.subplots())
     left, right = below.subfigures(1, 2, width_ratios=(5, 6))
