@@ -1,15 +1,6 @@
 from .accuracies import accuracy as accuracy, accuracy_panels as accuracy_panels
 from .charts import (
-    MARKERS as MARKERS,
-    PALETTE as PALETTE,
     curves as curves,
-    differences as differences,
-    dots as dots,
-    draw_boxes as draw_boxes,
-    images as images,
-    in_words as in_words,
-    panels as panels,
-    picture_rows as picture_rows,
     say as say,
     show as show,
 )
