@@ -40,6 +40,12 @@ def no_predictions_of_the_users(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture
+def pressed_by_a_program(monkeypatch):
+    """Press buttons as a program does: what drove a browser before in this process leaves a loop running."""
+    monkeypatch.setattr("tl_helpers.widgets.live._running_loop", lambda: None)
+
+
+@pytest.fixture
 def network_attempts(tmp_path, monkeypatch):
     """Let a test try the (blocked) network without failing the run; return the path of the list of its attempts."""
     path = tmp_path / "network.log"

@@ -12,6 +12,7 @@ from tl_helpers.studies.catalogue import ROUTE_STUDIES
 from tl_helpers.studies.route_results import route_gains
 from tl_helpers.widgets import route as route_module
 
+pytestmark = pytest.mark.usefixtures("pressed_by_a_program")
 CELLS = list(itertools.product((True, False), (True, False), ("sequential", "simultaneous")))
 
 

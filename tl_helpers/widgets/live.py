@@ -67,9 +67,16 @@ class LiveButton(ipywidgets.HBox):
         self.progress.value = paragraph(f"{bar} {escaped(self._doing)}: {left}")
 
     def _rest(self):
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:  # pressed by a program, for whom nothing waits
+        loop = _running_loop()
+        if loop is None:  # pressed by a program, for whom nothing waits
             self._running = False
         else:
             loop.call_later(_SECONDS_FOR_WAITING_PRESSES, setattr, self, "_running", False)
+
+
+def _running_loop():
+    """Return the loop that delivers presses in a notebook; None where there is none."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
