@@ -22,6 +22,12 @@ CODE, TEXTS = read_code_exercises(), read_exercises()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
+@pytest.fixture(autouse=True)
+def predictions_of_this_test_alone(tmp_path, monkeypatch):
+    """Keep what is predicted here out of the notebooks that run in the same session: they sum predictions up."""
+    monkeypatch.setenv("TL_HELPERS_PREDICTIONS", str(tmp_path / "predictions.json"))
+
+
 def parsed_cells(path):
     """Return the source of each code cell, in order; those with commands of IPython's own are left out."""
     sources = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
