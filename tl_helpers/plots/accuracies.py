@@ -51,15 +51,15 @@ def accuracy(study, arms=None, *, against=None, score="score", axis=None):
     values = along_the_axis(study, runs)
     table = confidence_interval(runs)
     finding = _best(study, runs, values[-1])
+    chance = _chance_by_value(study, runs, values)
     if are_amounts(values):
-        figure = _curves(study, runs, table, names, values, finding, against, axis)
+        figure = _curves(study, runs, table, names, values, finding, chance, against, axis)
     elif against is not None:
         raise ValueError(f"{unit_of(study)} is no number, so its means cannot be drawn along {against!r}.")
     else:
-        marks = _chance_by_value(study, runs, values)
-        figure = dots(table, row="budget", names=names, xlabel=study.metric, title=finding, marks=marks)
+        figure = dots(table, row="budget", names=names, xlabel=study.metric, title=finding, marks=chance)
     readings = dict.fromkeys([_best(study, runs, values[0]), finding])
-    return Display(figure, _words(study, runs, table, names, values), ". ".join(readings) + ".", table)
+    return Display(figure, _words(study, table, names, values, chance), ". ".join(readings) + ".", table)
 
 
 def accuracy_panels(study, *, x, lines, levels=(), order=None, xlabel=""):
@@ -126,7 +126,7 @@ def _commonest(line, best):
     return f"“{line}” are most often best at {counts.index[0]}: in {counts.iloc[0]} of {len(best)} panels"
 
 
-def _curves(study, runs, table, names, values, finding, against, axis):
+def _curves(study, runs, table, names, values, finding, chance, against, axis):
     labels = {"xlabel": unit_of(study), "ylabel": study.metric, "title": finding}
     x, drawn, wide = "budget", table, is_wide(values)
     if against is not None:
@@ -139,7 +139,6 @@ def _curves(study, runs, table, names, values, finding, against, axis):
         labels["xlabel"] = against.replace("_", " ")
     figure = curves(drawn, x=x, names=names, logarithmic=wide, axis=axis, **labels)
     axis = axis or figure.axes[0]
-    chance = _chance_by_value(study, runs, values)
     if chance is not None and len(set(chance.values())) == 1:
         axis.axhline(
             next(iter(chance.values())), color="black", linestyle="--", linewidth=1, label="always the same answer"
@@ -156,7 +155,7 @@ def _chance_by_value(study, runs, values):
     return None if study.chance is None else dict.fromkeys(values, study.chance)
 
 
-def _words(study, runs, table, names, values):
+def _words(study, table, names, values, chance):
     keys = zip(key_values(table, "arm"), key_values(table, "budget"), strict=True)
     means = dict(zip(keys, table["mean"], strict=True))
     told = [
@@ -165,7 +164,6 @@ def _words(study, runs, table, names, values):
     ]
     unit = f" {unit_of(study)}" if are_amounts(values) else ""
     words = f"{study.metric} at {', '.join(map(str, values))}{unit}: {'; '.join(told)}."
-    chance = _chance_by_value(study, runs, values)
     if chance is None:
         return words
     if len(set(chance.values())) == 1:

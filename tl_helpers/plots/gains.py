@@ -313,8 +313,10 @@ def _size(one):
     return abs(each.table["difference"][index])
 
 
-def _rows(each):
-    return [(row.Index, row) for row in each.table.itertuples()]
+def _amounts(each, places):
+    """Return each difference with its interval and its place."""
+    rows = zip(each.table.itertuples(), places, strict=True)
+    return [f"{row.difference:+.1f} ({row.low:+.1f} to {row.high:+.1f}) {where}" for row, where in rows]
 
 
 def _counted(panel):
@@ -362,11 +364,7 @@ def _reading(compared):
 def _words(compared):
     parts = []
     for each in compared:
-        values = map(place, key_values(each.table, "budget"))
-        told = [
-            f"{row.difference:+.1f} ({row.low:+.1f} to {row.high:+.1f}) {where}"
-            for (_, row), where in zip(_rows(each), values, strict=True)
-        ]
+        told = _amounts(each, map(place, key_values(each.table, "budget")))
         parts.append((f"{each.name} " if len(compared) > 1 else "") + ", ".join(told))
     label = _shared_label(compared).replace("\n", " ")
     return f"{label} by {unit_of(compared[0].study)}, with 95 % intervals: {'; '.join(parts)}."
@@ -398,12 +396,8 @@ def _one(each, guess, row, axis):
     else:
         order = along_the_axis(each.study, table)
         figure = grouped_differences(table, order=order, guess=guess, row=row, axis=axis, **labels)
-    rows = [
-        f"{told.difference:+.1f} ({told.low:+.1f} to {told.high:+.1f}) {where}"
-        for (_, told), where in zip(_rows(each), at, strict=True)
-    ]
     what = f"{each.ours} {'against' if each.is_change else 'minus'} {each.theirs}"
-    words = f"{what}, in {each.points} with 95 % intervals: {'; '.join(rows)}."
+    words = f"{what}, in {each.points} with 95 % intervals: {'; '.join(_amounts(each, at))}."
     reading = _reading_of_one(each, at)
     if guess is not None:
         measured = each.table.iloc[row][["difference", "low", "high"]]
