@@ -8,13 +8,15 @@ was written, tag that commit with TAG, push both: on Colab, the cell fetches the
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
-import os
 import re
 import subprocess
 import tomllib
 from pathlib import Path
+
+from tl_helpers.files import atomic_path
 
 ROOT = Path(__file__).resolve().parents[2]
 DISTRIBUTION = "transfer-learning-kit"
@@ -260,15 +262,9 @@ def write_all(texts):
     ----------
     texts : dict of pathlib.Path to str
     """
-    parts = {path: path.with_name(path.name + ".part") for path in texts}
-    try:
-        for path, part in parts.items():
-            part.write_bytes(texts[path].encode("utf-8"))
-        for path, part in parts.items():
-            os.replace(part, path)
-    finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
+    with contextlib.ExitStack() as all_written:  # at whose end they get their names
+        for path, text in texts.items():
+            all_written.enter_context(atomic_path(path)).write_bytes(text.encode("utf-8"))
 
 
 def _git(root, *words):

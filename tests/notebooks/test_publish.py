@@ -198,10 +198,9 @@ def test_half_an_order_is_none(clone, capsys):
 
 def test_a_failure_while_writing_leaves_every_file_as_it_was(clone, monkeypatch):
     texts = publish.outdated(SOMEWHERE)
-    (clone / "notebooks" / "01_second.ipynb.part").mkdir()
     before = contents(clone)
     with pytest.raises(OSError):
-        publish.write_all(texts)
+        publish.write_all(texts | {clone / "README.md" / "in a file": "no place"})
     assert contents(clone) == before
 
 
