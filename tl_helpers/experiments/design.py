@@ -64,3 +64,8 @@ class Axis:
     name: str
     unit: str
     values: tuple
+
+    @property
+    def is_ordered(self):
+        """Return whether its values are numbers, which have neighbours, rather than names."""
+        return all(isinstance(value, (int, float)) for value in self.values)

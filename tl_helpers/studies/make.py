@@ -42,12 +42,13 @@ def run_study(name, *, n_jobs=2):
 
 
 def _tune_and_measure(name, study, n_jobs):
-    rates, offered, at_edge = tune(study, path=WORK / f"{name}-tuning.jsonl", n_jobs=n_jobs)
-    runs = measure(study, rates, path=WORK / f"{name}.jsonl", n_jobs=n_jobs)
+    tuning = tune(study, path=WORK / f"{name}-tuning.jsonl", n_jobs=n_jobs)
+    runs = measure(study, tuning.rates, path=WORK / f"{name}.jsonl", n_jobs=n_jobs)
     spec = {
-        "rates": rates,
-        "rates_offered": offered,
-        "rates_at_edge": at_edge,
+        "rates": tuning.rates,
+        "rates_offered": tuning.offered,
+        "rates_at_edge": tuning.at_edge,
+        "tuning": {"runs": tuning.runs, "tuned_at": tuning.tuned_at},
         "budget_unit": study.axis.unit,
         "metric": study.metric,
         "settings": study.settings(),

@@ -270,7 +270,6 @@ STUDIES = (
         axis=Axis("training", "updates", (40, 100, 250, 600, 1500)),
         seeds=tuple(range(5)),
         rates=FEWER_RATES,
-        tuning_seeds=(100,),
         chance=10.4,
         compared=("fine_tuning 20", "scratch 20"),
     ),
@@ -279,6 +278,9 @@ STUDIES = (
         street_feature_space,
         arms={
             "scratch": Arm(_SCRATCH, "baseline", {"source": None}, tuned=True),
+            "scratch_shrunk": Arm(
+                "from scratch on shrunk pictures", "baseline", {"source": None, "shrink": True}, tuned=True
+            ),
             "shrink": Arm(
                 "pictures fitted to the model", "transfer", {"source": "street_colour", "shrink": True}, tuned=True
             ),
@@ -287,7 +289,6 @@ STUDIES = (
         axis=Axis("labels", "labels per class", (5, 20, 200)),
         seeds=tuple(range(10)),
         rates=FEWER_RATES,
-        tuning_seeds=(100,),
         chance=10.4,
         compared=("sum_kernel", "scratch"),
     ),
@@ -301,7 +302,6 @@ STUDIES = (
         },
         axis=Axis("scenes", "labelled scenes", (50, 200)),
         seeds=tuple(range(10)),
-        tuning_seeds=(100,),
         metric="mean IoU in %",
         compared=("fine_tuning", "scratch"),
     ),

@@ -78,6 +78,22 @@ class Study:
         """Return the values of the axis at which an arm runs."""
         return self.axis.values[::2] if self.arms[key].sparse else self.axis.values
 
+    def tuning_values(self, key):
+        """Return the values of the axis at which runs choose an arm's rate.
+
+        Parameters
+        ----------
+        key : str
+
+        Returns
+        -------
+        tuple
+            Of an axis of three numbers or more every second and the last; otherwise all at which the arm runs.
+        """
+        values = self.values_of(key)
+        sparse = self.axis.is_ordered and len(values) > 2
+        return tuple(dict.fromkeys((*values[::2], values[-1]))) if sparse else values
+
     def controls_of(self, key):
         """Return the keys of the arms that are an arm with an advantage."""
         return tuple(name for name, arm in self.arms.items() if arm.check_of == key)
