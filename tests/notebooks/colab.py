@@ -1,7 +1,7 @@
 """Do the notebooks run with the packages that Colab has? The tests' suite `colab`; it needs a network.
 
     python run.py test --suite colab                                    all notebooks
-    python run.py test --suite colab notebooks/04_eight_routes.ipynb    these
+    python run.py test --suite colab notebooks/05_eight_routes.ipynb    these
 
 The environment is made anew each time, in a folder of its own. Outputs are not compared: other versions print others.
 """

@@ -55,8 +55,8 @@ def asked(suite, words):
 
 
 def test_the_chosen_notebooks_run(taken):
-    assert asked("colab", ["notebooks/04_eight_routes.ipynb"]) == 0
-    assert taken[-1][-1] == "notebooks/04_eight_routes.ipynb" and "notebooks" not in taken[-1]
+    assert asked("colab", ["notebooks/05_eight_routes.ipynb"]) == 0
+    assert taken[-1][-1] == "notebooks/05_eight_routes.ipynb" and "notebooks" not in taken[-1]
 
 
 def test_other_suites_are_left_alone(taken):

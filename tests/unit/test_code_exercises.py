@@ -53,18 +53,18 @@ RIGHT = [
         "model = LogisticRegression(max_iter=1000).fit(x_train, y_train)\nreturn 100 * model.score(x_test, y_test)",
     ),
     (
-        "02-probe",
+        "03-probe",
         "probe = LogisticRegression(C=1000, max_iter=9000).fit(maps.mean((1, 2)), y)\n"
         "return 100 * probe.score(test_maps.mean((1, 2)), test_y)",
     ),
-    ("05-standardise", "return [(x - x.mean(0)) / (x.std(0, ddof=1) + 1e-9) for x in (source, target)]"),
+    ("07-standardise", "return [(x - x.mean(0)) / (x.std(0, ddof=1) + 1e-9) for x in (source, target)]"),
     (
-        "06-late-fusion",
+        "08-late-fusion",
         "import keras\nboth = [keras.ops.softmax(keras.ops.cast(z, 'float32')) for z in (image, text)]\n"
         "return keras.ops.convert_to_numpy((both[0] + both[1]) / 2)",
     ),
     (
-        "03-freeze",
+        "04-freeze",
         "import keras\ncopy = keras.models.clone_model(model)\ncopy.set_weights(model.get_weights())\n"
         "for layer in copy.layers[:2]:\n    layer.trainable = False\n"
         "copy.compile(keras.optimizers.Adam(1e-2), loss)\nreturn copy",
@@ -77,33 +77,33 @@ WRONG = [
         "return 100 * model.score(StandardScaler().fit_transform(x_test), y_test)",
     ),
     (
-        "05-overlap",
+        "06-overlap",
         "w = max(0, min(a[2], b[2]) - max(a[0], b[0]))\nh = min(a[3], b[3]) - max(a[1], b[1])\n"
         "return w * h / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - w * h)",
     ),
     (
-        "05-overlap",
+        "06-overlap",
         "w = max(0, min(a[2], b[2]) - max(a[0], b[0]))\nh = max(0, min(a[3], b[3]) - max(a[1], b[1]))\n"
         "return w * h / max(np.prod(a[2:] - a[:2]), np.prod(b[2:] - b[:2]))",
     ),
     (
-        "03-freeze",
+        "04-freeze",
         "import keras\nmodel.compile(keras.optimizers.Adam(1e-2), loss)\n"
         "model.fit(np.zeros((2, 3)), np.zeros((2, 4)), verbose=0)\n"
         "for layer in model.layers[:2]:\n    layer.trainable = False\nreturn model",
     ),
     (
-        "03-freeze",
+        "04-freeze",
         "for layer in model.layers[:2]:\n    layer.trainable = False\nmodel.compile('sgd', 'mae')\nreturn model",
     ),
     (
-        "06-replay",
+        "08-replay",
         "p = random.choice(len(target[0]), size // 2, replace=False)\n"
         "return np.concatenate([target[0][p], source[0][p]]), np.concatenate([target[1][p], source[1][p]])",
     ),
-    ("05-standardise", "s = target.std(0) + 1e-6\nreturn (source - source.mean(0)) / s, (target - target.mean(0)) / s"),
-    ("03-still", "return all(abs(a - b).max() < 1e-12 for a, b in zip(before, after))"),
-    ("04-task", "return sum(v in source_labels for v in label_map.values()) > len(label_map) / 2"),
+    ("07-standardise", "s = target.std(0) + 1e-6\nreturn (source - source.mean(0)) / s, (target - target.mean(0)) / s"),
+    ("04-still", "return all(abs(a - b).max() < 1e-12 for a, b in zip(before, after))"),
+    ("05-task", "return sum(v in source_labels for v in label_map.values()) > len(label_map) / 2"),
 ]
 
 
@@ -144,29 +144,29 @@ def _raising(error):
 
 
 def test_the_blank_is_the_solution_without_its_body():
-    exercise = EXERCISES["01-kernel"]
+    exercise = EXERCISES["02-kernel"]
     assert exercise.blank.splitlines() == [*exercise.solution.splitlines()[:2], "    ..."]
     assert ast.get_docstring(ast.parse(exercise.blank).body[0]) and "keepdims" not in exercise.blank
 
 
 def test_check_hint_and_solution_speak_of_code_too(capsys):
-    check("01-kernel", lambda kernel: kernel.sum(axis=2, keepdims=True))
-    hint("01-kernel", 3)
-    solution("01-kernel")
+    check("02-kernel", lambda kernel: kernel.sum(axis=2, keepdims=True))
+    hint("02-kernel", 3)
+    solution("02-kernel")
     said = capsys.readouterr().out
     assert (
         said.startswith("Right. Convolution is linear")
         and "keepdims=True`." in said
         and "def grey_kernel(kernel):" in said
     )
-    check("01-kernel", pd.DataFrame({"a": [1]}))
-    check("02-noise", pd.Series([0.5, 0.5]))
+    check("02-kernel", pd.DataFrame({"a": [1]}))
+    check("03-noise", pd.Series([0.5, 0.5]))
     assert capsys.readouterr().out.count("Not yet. ") == 2
-    solution("01-rare")
+    solution("02-rare")
     assert capsys.readouterr().out.startswith("answer = 'no'\n")
     with pytest.raises(ValueError, match="hints 1…3, not 4"):
-        hint("01-kernel", 4)
-    with pytest.raises(KeyError, match="01-kernel"):
+        hint("02-kernel", 4)
+    with pytest.raises(KeyError, match="02-kernel"):
         check("../01-kernel", 3)
 
 

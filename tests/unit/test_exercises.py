@@ -176,15 +176,15 @@ def test_texts_that_are_nowhere_are_missed_in_a_sentence(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"looked for .*exercises.*of a clone and put it beside your notebook"):
         exercises.read_code_exercises()
     with pytest.raises(DataError, match=r"looked for exercises\.toml in .*put it beside your notebook, or set TL_HELP"):
-        exercises.check("01-rare", "no")
+        exercises.check("02-rare", "no")
 
 
 @pytest.mark.parametrize("grade", [0, 4, "1", 1.5, None])
 def test_a_hint_that_is_none_is_refused(grade):
     with pytest.raises(ValueError, match=r"has hints 1…3, not"):
-        exercises.hint("01-rare", grade)
+        exercises.hint("02-rare", grade)
 
 
 def test_a_name_that_is_no_text_is_no_exercise():
     with pytest.raises(KeyError, match="There is no exercise"):
-        exercises.check(["01-rare"], "no")
+        exercises.check(["02-rare"], "no")

@@ -12,7 +12,7 @@ def check(name, answer):
     Parameters
     ----------
     name : str
-        Such as ``"01-rare"``.
+        Such as ``"02-rare"``.
     answer : object
         A text, a number, a list of them, or a function. None while the exercise is still to be done.
 

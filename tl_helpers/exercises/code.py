@@ -38,7 +38,7 @@ class CodeExercise:
     Parameters
     ----------
     name : str
-        Such as ``"01-kernel"``.
+        Such as ``"02-kernel"``.
     task : str
         What to write, in a sentence.
     function : str

@@ -1,4 +1,4 @@
-"""Which runs stand behind notebook 02? Study functions about what a frozen ImageNet backbone's features are good for.
+"""Which runs stand behind notebook 03? Study functions about what a frozen ImageNet backbone's features are good for.
 
 The studies stand at the end, their axes are names; :mod:`tl_helpers.studies.catalogue` lists those of all notebooks.
 """

@@ -1,4 +1,4 @@
-"""Which runs stand behind notebook 03? Study functions about what to freeze: how deep, in which order, at which rate.
+"""Which runs stand behind notebook 04? Study functions about what to freeze: how deep, in which order, at which rate.
 
 The studies stand at the end; :mod:`tl_helpers.studies.catalogue` lists those of all notebooks.
 """

@@ -1,4 +1,4 @@
-"""Which runs stand behind multi-task learning in notebook 06? How much the other tasks count, how losses are joined,
+"""Which runs stand behind multi-task learning in notebook 08? How much the other tasks count, how losses are joined,
 and what a model forgets that learns one thing after the other instead of both at once.
 
 The studies stand at the end; :mod:`tl_helpers.studies.catalogue` lists those of all notebooks.
