@@ -453,7 +453,7 @@ def test_a_single_run_can_be_drawn_and_is_never_called_best():
 
 
 def test_many_arms_differ_in_colour_or_marker():
-    assert len({charts._style(number) for number in range(49)}) == 49
+    assert len({charts.line_style(number) for number in range(49)}) == 49
 
 
 def test_predictions_of_two_measures_are_two():
@@ -545,3 +545,53 @@ def test_a_confusion_matrix_names_the_commonest_mistake():
 def test_the_matrix_of_routes_tells_their_definitions():
     words = plots.route_matrix(ROUTES).words
     assert all(f"{route.name}: {route.definition}" in words for route in ROUTES)
+
+
+# ---------------------------------------------------------------- hue, dash and what was run just now
+
+
+def test_arms_of_one_hue_share_a_colour_and_dashes_tell_them_apart():
+    axis = plots.accuracy(
+        made_up((8, 8)), hues={"scratch": "20 labels", "transfer": "20 labels"}, dashed=["scratch"]
+    ).figure.axes[0]
+    scratch, transfer = axis.get_lines()[:2]
+    assert scratch.get_color() == transfer.get_color() and scratch.get_marker() == transfer.get_marker()
+    assert (scratch.get_linestyle(), transfer.get_linestyle()) == ("--", "-")
+    alone = plots.accuracy(made_up((8, 8)), dashed=["scratch"]).figure.axes[0].get_lines()
+    assert alone[0].get_color() != alone[1].get_color()
+
+
+def test_live_runs_are_open_points_in_the_stored_figure():
+    display = plots.accuracy(made_up((8, 8)), live={"scratch": 41.2, "transfer": 60.0}, at=50)
+    points = [line for line in display.figure.axes[0].get_lines() if line.get_markerfacecolor() == "none"]
+    assert [(*line.get_xdata(), *line.get_ydata()) for line in points] == [(50, 41.2), (50, 60.0)]
+    legend = [text.get_text() for text in display.figure.axes[0].get_legend().get_texts()]
+    assert legend.count("one run, just now") == 1
+    assert "One run just now, at 50 labels per class: training from scratch 41, fine-tuning 60." in display.words
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"live": {"scratch": 1.0}}, "at is where the runs of `live` were made, one of 5, 50, not None"),
+        ({"live": {"magic": 1.0}, "at": 5}, "Not drawn: 'magic'; drawn are scratch, transfer"),
+        ({"dashed": ["magic"]}, "Not drawn: 'magic'"),
+    ],
+)
+def test_what_is_not_drawn_has_no_style(settings, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        plots.accuracy(made_up((1, 1)), **settings)
+
+
+def test_an_axis_of_names_has_no_live_runs():
+    study = made_up((8, 4), values=("photographs", "sketches"), unit="target")
+    with pytest.raises(ValueError, match="target is no number"):
+        plots.accuracy(study, live={"scratch": 50.0}, at="sketches")
+
+
+def test_how_many_runs_chose_the_rates_is_said_where_it_is_known():
+    study = made_up((8, 8))
+    assert "chosen" not in plots.accuracy(study).words
+    known = dataclasses.replace(study, provenance={"spec": {"tuning": {"runs": 54}}}, tuning_seeds=(7, 8, 9))
+    words = plots.accuracy(known).words
+    assert words.endswith("Learning rates were chosen by 54 runs on validation data, with 3 other seeds.")

@@ -59,8 +59,10 @@ def test_a_study_is_tuned_measured_and_stored_and_goes_on_where_it_was(study, tm
     assert len(stored) == 12 and set(stored[stored["arm"] == "slow"]["learning_rate"]) == {1e-3}
     spec = json.loads((tmp_path / "results/parabola.json").read_text())["spec"]
     # The fast one's best is the highest rate there is, the slow one's lies inside once 0.0003 was tried.
-    assert spec["rates"]["fast/2"] == 0.1 and spec["rates_at_edge"] == ["fast/1", "fast/2", "fast/3"]
+    assert spec["rates"]["fast/2"] == 0.1 and spec["rates_at_edge"] == ["fast/1", "fast/3"]
     assert spec["rates_offered"] == [3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1]
+    # Two values, three seeds; the fast one was offered five rates, the slow one four.
+    assert spec["tuning"] == {"runs": 2 * 3 * (5 + 4), "tuned_at": {"fast": [1, 3], "slow": [1, 3]}}
 
     logs = {path.name: path.read_bytes() for path in (tmp_path / "work").glob("*.jsonl")}
     command_line.main(["results", "parabola", "--jobs", "1"])
@@ -90,9 +92,10 @@ def in_this_process(monkeypatch):
 @pytest.mark.parametrize("budgets", [(5, None), (None,), (5, 0.5)])
 def test_every_budget_gets_its_rate_whatever_the_table_makes_of_it(budgets, in_this_process):
     study = diverging_study(budgets, rates=(3e-4, 1e-3, 3e-3, 1e-2))
-    rates, _, at_edge = tune(study, path=None, n_jobs=1)
-    assert rates == {f"net/{budget}": 1e-3 if budget is None else 3e-3 for budget in budgets} and at_edge == []
-    runs = measure(study, rates, path=None, n_jobs=1)
+    found = tune(study, path=None, n_jobs=1)
+    assert found.rates == {f"net/{budget}": 1e-3 if budget is None else 3e-3 for budget in budgets}
+    assert found.at_edge == []
+    runs = measure(study, found.rates, path=None, n_jobs=1)
     assert runs["learning_rate"].tolist() == [1e-3 if budget is None else 3e-3 for budget in budgets for _ in range(2)]
 
 

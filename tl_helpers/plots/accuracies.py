@@ -6,12 +6,12 @@ import contextlib
 
 from tl_helpers.experiments.intervals import confidence_interval, paired_difference
 from tl_helpers.grid.keys import key_values, rows_where
-from tl_helpers.plots.charts import curves, dots, legend_beside, panels
+from tl_helpers.plots.charts import curves, dots, legend_beside, line_style, panels
 from tl_helpers.plots.display import Display, as_study
 from tl_helpers.plots.places import along_the_axis, are_amounts, capital, is_wide, listed_arms, place_on, unit_of
 
 
-def accuracy(study, arms=None, *, against=None, score="score", axis=None):
+def accuracy(study, arms=None, *, against=None, score="score", hues=None, dashed=(), live=None, at=None, axis=None):
     """Draw the mean score of several arms along a study's axis, with 95 % intervals and the score of guessing.
 
     Parameters
@@ -24,8 +24,16 @@ def accuracy(study, arms=None, *, against=None, score="score", axis=None):
         Column to draw along instead of the axis, such as ``"train_seconds"``: its mean at each value.
     score : str
         Column to draw.
+    hues : dict of str to str, optional
+        Arm → what it has in common with others, which then share its colour; a colour for each arm by default.
+    dashed : sequence of str
+        Arms whose lines are dashed.
+    live : dict of str to float, optional
+        Arm → the score of one run made just now, drawn as a large open point beside the means of the stored ones.
+    at : number, optional
+        The value of the axis at which these ran.
     axis : matplotlib.axes.Axes, optional
-        Where to draw; a new figure by default. Only for axes of numbers.
+        Where to draw; a new figure by default. As `hues`, `dashed` and `live` only for axes of numbers.
 
     Returns
     -------
@@ -38,7 +46,7 @@ def accuracy(study, arms=None, *, against=None, score="score", axis=None):
     TypeError
         If the study is none.
     ValueError
-        If there is no such arm, if it never ran, or if there is no such column.
+        If there is no such arm, if it never ran, if there is no such column, or if `live` has no place on the axis.
     """
     study = as_study(study, score)
     ran = set(key_values(study.runs, "arm"))
@@ -52,14 +60,51 @@ def accuracy(study, arms=None, *, against=None, score="score", axis=None):
     table = confidence_interval(runs)
     finding = _best(study, runs, values[-1])
     chance = _chance_by_value(study, runs, values)
+    if unknown := {*(hues or ()), *dashed, *(live or ())} - set(names):
+        raise ValueError(f"Not drawn: {', '.join(map(repr, sorted(unknown)))}; drawn are {', '.join(names)}.")
+    if live and at not in values:
+        raise ValueError(f"at is where the runs of `live` were made, one of {', '.join(map(str, values))}, not {at!r}.")
     if are_amounts(values):
-        figure = _curves(study, runs, table, names, values, finding, chance, against, axis)
+        styles = _styles(names, hues or {name: name for name in names}, dashed)
+        figure = _curves(study, runs, table, names, values, finding, chance, against, axis, styles)
+        if live:
+            _draw_live(axis or figure.axes[0], table, live, at, styles)
+    elif hues or dashed or live:
+        raise ValueError(f"{unit_of(study)} is no number: lines and live runs have no place there.")
     elif against is not None:
         raise ValueError(f"{unit_of(study)} is no number, so its means cannot be drawn along {against!r}.")
     else:
         figure = dots(table, row="budget", names=names, xlabel=study.metric, title=finding, marks=chance)
     readings = dict.fromkeys([_best(study, runs, values[0]), finding])
-    return Display(figure, _words(study, table, names, values, chance), ". ".join(readings) + ".", table)
+    words = _words(study, table, names, values, chance)
+    if live:
+        now = ", ".join(f"{names[arm]} {value:.0f}" for arm, value in live.items())
+        words += f" One run just now, {place_on(study, at)}: {now}."
+    return Display(figure, words + _tuning_words(study), ". ".join(readings) + ".", table)
+
+
+def _styles(names, hues, dashed):
+    """Return arm → colour, marker and line style; arms of the same hue share a colour."""
+    numbers = {hue: number for number, hue in enumerate(dict.fromkeys(hues.get(name, name) for name in names))}
+    return {name: (*line_style(numbers[hues.get(name, name)]), "--" if name in dashed else "-") for name in names}
+
+
+def _draw_live(axis, table, live, at, styles):
+    """Draw runs made just now as large open points."""
+    for number, (arm, value) in enumerate(live.items()):
+        colour, marker, _ = styles[arm]
+        label = "one run, just now" if number == 0 else None
+        drawn = {"color": colour, "marker": marker, "markersize": 11, "markerfacecolor": "none", "markeredgewidth": 2}
+        axis.plot([at], [value], linestyle="none", label=label, **drawn)
+    legend_beside(axis, table["n"])
+
+
+def _tuning_words(study):
+    """Say how the learning rates were chosen, where that is on record."""
+    runs = study.provenance.get("spec", {}).get("tuning", {}).get("runs", 0)
+    if not runs:
+        return ""
+    return f" Learning rates were chosen by {runs} runs on validation data, with {len(study.tuning_seeds)} other seeds."
 
 
 def accuracy_panels(study, *, x, lines, levels=(), order=None, xlabel=""):
@@ -126,7 +171,7 @@ def _commonest(line, best):
     return f"“{line}” are most often best at {counts.index[0]}: in {counts.iloc[0]} of {len(best)} panels"
 
 
-def _curves(study, runs, table, names, values, finding, chance, against, axis):
+def _curves(study, runs, table, names, values, finding, chance, against, axis, styles):
     labels = {"xlabel": unit_of(study), "ylabel": study.metric, "title": finding}
     x, drawn, wide = "budget", table, is_wide(values)
     if against is not None:
@@ -137,7 +182,7 @@ def _curves(study, runs, table, names, values, finding, chance, against, axis):
             runs.groupby(["arm", "budget"], dropna=False)[against].mean().reset_index(), on=["arm", "budget"]
         )
         labels["xlabel"] = against.replace("_", " ")
-    figure = curves(drawn, x=x, names=names, logarithmic=wide, axis=axis, **labels)
+    figure = curves(drawn, x=x, names=names, styles=styles, logarithmic=wide, axis=axis, **labels)
     axis = axis or figure.axes[0]
     if chance is not None and len(set(chance.values())) == 1:
         axis.axhline(

@@ -116,7 +116,7 @@ def draw_boxes(axes, boxes, *, colour=PALETTE[4], label=None):
         axis.add_patch(plt.Rectangle(corner, *size, fill=False, edgecolor=colour, linewidth=2, label=name))
 
 
-def curves(table, *, x, xlabel, ylabel, title, names=None, logarithmic=True, axis=None):
+def curves(table, *, x, xlabel, ylabel, title, names=None, styles=None, logarithmic=True, axis=None):
     """Draw one line with its interval band per arm.
 
     Parameters
@@ -133,6 +133,8 @@ def curves(table, *, x, xlabel, ylabel, title, names=None, logarithmic=True, axi
         The finding.
     names : dict of str to str, optional
         Arm → its name in the legend, in drawing order. All arms of the table by default.
+    styles : dict of str to tuple, optional
+        Arm → colour, marker and line style; one of the palette for each arm by default.
     logarithmic : bool
         Horizontal axis.
     axis : matplotlib.axes.Axes, optional
@@ -149,8 +151,9 @@ def curves(table, *, x, xlabel, ylabel, title, names=None, logarithmic=True, axi
     for number, (arm, name) in enumerate(names.items()):
         of_arm = rows_where(table, "arm", arm)
         rows = table[of_arm & ~apart].sort_values(x)
-        colour, marker = _style(number)
-        axis.plot(list(rows[x]), rows["mean"], color=colour, marker=marker, label=str(name), markersize=5)
+        colour, marker, line = styles[arm] if styles else (*line_style(number), "-")
+        drawn = {"color": colour, "marker": marker, "linestyle": line, "markersize": 5}
+        axis.plot(list(rows[x]), rows["mean"], label=str(name), **drawn)
         axis.fill_between(list(rows[x]), rows["low"], rows["high"], color=colour, alpha=0.18, linewidth=0)
         if len(rows) == 1:  # a band without width cannot be seen
             spread = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
@@ -174,8 +177,17 @@ def curves(table, *, x, xlabel, ylabel, title, names=None, logarithmic=True, axi
     return figure
 
 
-def _style(number):
-    """Return colour and marker of the n-th line: from the eighth on with another marker."""
+def line_style(number):
+    """Return colour and marker of the n-th line: from the eighth on with another marker.
+
+    Parameters
+    ----------
+    number : int
+
+    Returns
+    -------
+    tuple of str
+    """
     return PALETTE[number % len(PALETTE)], MARKERS[(number + number // len(PALETTE)) % len(MARKERS)]
 
 
@@ -279,14 +291,14 @@ def grouped_differences(table, *, order, ylabel, xlabel, title, guess=None, row=
         part = table[table["comparison"] == name]
         at = [places.index(value) + shifts[number] for value in key_values(part, "budget")]
         spread = [part["difference"] - part["low"], part["high"] - part["difference"]]
-        colour, marker = _style(number)
-        style = {"color": colour, "fmt": marker, "markersize": 5}
+        colour, marker = line_style(number)
+        drawn = {"color": colour, "fmt": marker, "markersize": 5}
         where = (
             {"x": part["difference"], "y": at, "xerr": spread}
             if sideways
             else {"x": at, "y": part["difference"], "yerr": spread}
         )
-        axis.errorbar(**where, **style, capsize=3, label=name)
+        axis.errorbar(**where, **drawn, capsize=3, label=name)
     if guess is not None:
         star = {"color": PALETTE[4], "markersize": 12, "label": f"your prediction: {guess:+g}"}
         axis.plot(*([guess], [row]) if sideways else ([row], [guess]), "*", **star)
@@ -443,7 +455,7 @@ def panels(table, *, x, order, names, xlabel, ylabel, title, levels=None, column
             part = table[rows_where(table, "panel", panel) & rows_where(table, "line", line)]
             part = part.assign(position=[positions.get(value, np.nan) for value in key_values(part, x)])
             part = part.sort_values("position")
-            colour, marker = _style(number)
+            colour, marker = line_style(number)
             axis.plot(part["position"], part["mean"], label=names[line], color=colour, marker=marker, markersize=4)
             axis.fill_between(part["position"], part["low"], part["high"], color=colour, alpha=0.18, linewidth=0)
         for number, (name, heights) in enumerate((levels or {}).items()):
@@ -496,7 +508,7 @@ def dots(table, *, row, names, xlabel, title, marks=None):
     shifts = np.linspace(-0.2, 0.2, len(names))
     for number, (arm, name) in enumerate(names.items()):
         part = table[rows_where(table, "arm", arm)]
-        colour, marker = _style(number)
+        colour, marker = line_style(number)
         style = {"color": colour, "fmt": marker, "markersize": 5, "capsize": 3, "label": name}
         spread = [part["mean"] - part["low"], part["high"] - part["mean"]]
         places = [heights[value] + shifts[number] for value in key_values(part, row)]
