@@ -19,6 +19,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from tests import conditions
+from tests.notebooks import course
 from tests.notebooks.rules import KERNEL, stripped
 from tl_helpers.files import atomic_path
 
@@ -84,6 +85,7 @@ def main():
         attempts = conditions.network_attempts(Path(name))
     if attempts:
         raise SystemExit("Something tried to reach the network:\n" + "\n".join(attempts))
+    course.write()
 
 
 if __name__ == "__main__":
