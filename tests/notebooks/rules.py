@@ -18,6 +18,8 @@ MEDIAN = 5  # lines in half of the code cells
 PLUMBING = 0.20  # share of the code lines that build figures, titles and sentences
 DISPLAYS = {"gain", "gains", "accuracy", "accuracy_panels", "pictures", "bars", "confusion", "route_matrix"}
 IGNORED = 0.40  # share of the code cells whose outputs nbval may ignore
+# What figures and verdicts say where a check of the verdict doubts a result; test_headlines.py holds them to it.
+DOUBT = re.compile(r"in doubt|not proved|open to doubt|a doubt in|\[DOUBT\]")
 # Without it, JupyterLab asks the learner for a kernel before it shows anything.
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 # What another machine, another run or a widget leaves behind, and no reader needs.
@@ -104,6 +106,19 @@ def compares_most_outputs(notebook):
 def carries_no_litter(notebook):
     """Versions, timings and widget states are stripped: `python run.py notebooks` does it."""
     return ["metadata is not stripped"] if stripped(notebook) != notebook else []
+
+
+def shown_text(cell):
+    """Return all text that a code cell's outputs show, tables of numbers included."""
+    texts = [output.get("text", "") for output in cell.outputs]
+    kinds = ("text/markdown", "text/plain")
+    texts += [output.data[kind] for output in cell.outputs if "data" in output for kind in kinds if kind in output.data]
+    return "\n".join(texts)
+
+
+def doubted_cells(notebook):
+    """Return the places of the code cells that show a result which the verdict doubts."""
+    return [place for place, cell in code_cells(notebook) if DOUBT.search(shown_text(cell))]
 
 
 def lines(cell):

@@ -14,6 +14,8 @@ import nbformat
 import pytest
 
 from tests.conditions import ROOT
+from tests.notebooks.rules import DOUBT
+from tests.notebooks.test_headlines import DOUBTED
 from tl_helpers.exercises.code import read_code_exercises
 from tl_helpers.exercises.predictions import HELD_BACK
 from tl_helpers.exercises.texts import read_exercises
@@ -151,6 +153,7 @@ def test_a_prediction_brings_its_figure(path):
             assert (guess is None) == (HELD_BACK in shown[guess]), shown[guess]
             assert display is None or (display.figure is None) == (guess is None)
             plt.close("all")
+        assert path.stem in DOUBTED or not DOUBT.search(shown[3]), shown[3]
         assert "Your prediction" in shown[3] and "Your prediction" not in shown["show"]
         asked += 1
     assert asked, f"{path.stem} asks for no prediction"
