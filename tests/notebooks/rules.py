@@ -20,6 +20,11 @@ DISPLAYS = {"gain", "gains", "accuracy", "accuracy_panels", "pictures", "bars", 
 IGNORED = 0.40  # share of the code cells whose outputs nbval may ignore
 # What figures and verdicts say where a check of the verdict doubts a result; test_headlines.py holds them to it.
 DOUBT = re.compile(r"in doubt|not proved|open to doubt|a doubt in|\[DOUBT\]")
+# How a text says that something did nothing, did harm, or cannot be told.
+WEAK = re.compile(
+    r"cannot (?:be told|tell|be claimed)|not told from|no clear|not clear|unclear|no gain|nothing to gain|hardly"
+    r"|\bhurts?\b|does? (?:nothing|harm)|is worse|are worse|clearly worse|\bloses?\b|negative transfer|falls? behind|less sure"
+)
 # Without it, JupyterLab asks the learner for a kernel before it shows anything.
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 # What another machine, another run or a widget leaves behind, and no reader needs.
@@ -167,6 +172,12 @@ def teaches_more_than_it_draws(notebook):
     return [f"{share:.0%} of the lines, in cells {', '.join(map(str, drawing))}"] if share > PLUMBING else []
 
 
+def says_what_is_weak(notebook):
+    """At least one sentence of the text says that something did nothing, did harm, or cannot be told."""
+    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    return [] if any(map(WEAK.search, texts)) else ["no text says what did not work"]
+
+
 RULES = [
     is_valid,
     names_its_kernel,
@@ -180,4 +191,5 @@ RULES = [
     has_short_cells,
     has_mostly_small_cells,
     teaches_more_than_it_draws,
+    says_what_is_weak,
 ]

@@ -17,7 +17,7 @@ def test_notebook_keeps_the_rule(path, rule):
 
 
 def good_notebook():
-    cells = [new_markdown_cell("# The kit")]
+    cells = [new_markdown_cell("# The kit\n\nWith many labels it hurts.")]
     for count in range(1, 6):
         output = new_output("execute_result", {"text/plain": str(count)}, execution_count=count)
         cells.append(new_code_cell(str(count), execution_count=count, outputs=[output], metadata={"tags": []}))
@@ -108,6 +108,10 @@ def word_a_sentence(notebook):
     notebook.cells[1].source = "words = f'{1} point'\nplots.pictures(x, title='t', words=words)"
 
 
+def praise_everything(notebook):
+    notebook.cells[0].source = "# The kit\n\nIt always helps."
+
+
 @pytest.mark.parametrize(
     ("damage", "rule"),
     [
@@ -130,6 +134,7 @@ def word_a_sentence(notebook):
         (write_long_cells, rules.has_mostly_small_cells),
         (draw_by_hand, rules.teaches_more_than_it_draws),
         (word_a_sentence, rules.teaches_more_than_it_draws),
+        (praise_everything, rules.says_what_is_weak),
     ],
     ids=lambda function: function.__name__,
 )
