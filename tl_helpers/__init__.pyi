@@ -18,7 +18,7 @@ from .exercises import (
     my_calibration as my_calibration,
     solution as solution,
 )
-from .experiments.budgets import label_efficiency as label_efficiency
+from .experiments.budgets import label_efficiency as label_efficiency, label_ratio as label_ratio
 from .experiments.intervals import confidence_interval as confidence_interval, paired_difference as paired_difference
 from .experiments.label_shift import estimate_prior as estimate_prior
 from .experiments.similarity import cka as cka, domain_distance as domain_distance

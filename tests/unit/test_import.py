@@ -30,6 +30,7 @@ def test_a_worker_starts_without_pandas_and_scikit_learn():
         "from tl_helpers import ROUTES, find_route, load_emoji, load_photos, load_street, load_street_scenes, start",
         "from tl_helpers import confidence_interval, load_study, paired_difference, plots, study_provenance",
         "from tl_helpers import cka, domain_distance, estimate_prior, label_efficiency, run_grid, transfer_verdict",
+        "from tl_helpers import label_ratio",
     ],
 )
 def test_data_stored_results_and_figures_do_without_tensorflow_and_keras(code):

@@ -1,4 +1,4 @@
-from .budgets import label_efficiency as label_efficiency
+from .budgets import label_efficiency as label_efficiency, label_ratio as label_ratio
 from .design import Arm as Arm, Axis as Axis
 from .intervals import confidence_interval as confidence_interval, paired_difference as paired_difference
 from .label_shift import adjust_to_prior as adjust_to_prior, estimate_prior as estimate_prior
