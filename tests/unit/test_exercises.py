@@ -23,10 +23,11 @@ EXERCISES = exercises.read_exercises()
 def test_every_exercise_checks_and_hints(capsys, name):
     exercise = EXERCISES[name]
     expected = {exercise.answer: f"Right. {exercise.why}", None: "in place of None", "something else": "Not yet."}
+    expected |= {answer: f"Right. {says}" for answer, says in exercise.also}
     for answer, words in (expected | dict(exercise.feedback)).items():
         exercises.check(name, answer)
         assert words in capsys.readouterr().out
-    assert exercise.feedback and exercise.answer not in dict(exercise.feedback)
+    assert exercise.feedback and not {exercise.answer, *dict(exercise.also)} & set(dict(exercise.feedback))
     assert len(exercise.hints) == 3
     for grade, words in enumerate(exercise.hints, start=1):
         exercises.hint(name, grade)
@@ -73,6 +74,7 @@ hints = ["first", "second", "third"]
 [list]
 answer = ["Head", "body"]
 why = "In this order."
+also = [{ answer = "Neither", says = "There is no order." }, { answer = ["body"], says = "One will do." }]
 hints = ["only one"]
 """
 
@@ -92,6 +94,9 @@ hints = ["only one"]
         ("list", ("Head", "body"), "Right."),
         ("list", ["body", "head"], "Not yet."),
         ("list", "head", "Not yet."),
+        ("list", " NEITHER", "Right. There is no order."),
+        ("list", np.array(["Body"]), "Right. One will do."),
+        ("list", "body", "Not yet."),
     ],
 )
 def test_answers_are_compared_by_value(name, answer, words, texts, capsys):
@@ -120,7 +125,7 @@ def test_an_edited_text_is_said_at_once(texts, capsys):
     ("old", "new", "message"),
     [
         ("= 0.25", "= ", r"is no valid TOML: .*line 3"),
-        ("answer = 0.25\n", "", r"\[number\]: answer is missing \(the names are answer, why, hints, feedback\)"),
+        ("answer = 0.25\n", "", r"\[number\]: answer is missing \(the names are answer, why, hints, feedback, also\)"),
         ("why = ", "reason = ", r"\[number\]: why is missing"),
         ("[list]", "more = 1\n[list]", r"\[number\]: 'more' is no name here"),
         ('"A quarter."', "4", r"\[number\]: why must be a text, not 4"),
@@ -129,6 +134,10 @@ def test_an_edited_text_is_said_at_once(texts, capsys):
         ('"third"', "3", r"\[number\]: each hint must be a text, not 3"),
         ("answer = 4", "answer = 0.25", r"\[number\]: feedback to 0.25 stands there twice, or .* right one"),
         ("answer = [1, 4]", "answer = 4.0", r"\[number\]: feedback to 4.0 stands there twice"),
+        ('"Neither"', '["head", "body"]', r"\[list\]: also to \('head', 'body'\) stands there twice"),
+        ('"Neither"', '["body"]', r"\[list\]: also to \('body',\) stands there twice"),
+        ('[{ answer = "Neither"', '["odd", { answer = "Neither"', r"\[list\]: also must be a list of { answer"),
+        ('says = "One', 'say = "One', r"\[list\]: says is missing"),
         ("says = ", "say = ", r"\[number\]: says is missing"),
         ("[{ answer = 4", '["odd", { answer = 4', r"\[number\]: feedback must be a list of { answer"),
         ("\n[number]", 'title = "mine"\n[number]', r"\[title\]: this is no table"),

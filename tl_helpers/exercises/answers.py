@@ -64,8 +64,9 @@ def _of_code(exercise):
 
 def _of_text(exercise):
     answer = ", ".join(map(str, exercise.answer)) if isinstance(exercise.answer, tuple) else exercise.answer
+    also = [f"- `{answer}` is right, too: {says}" for answer, says in exercise.also]
     wrong = [f"- Not `{answer}`: {says}" for answer, says in exercise.feedback]
-    return [f"**{answer}**. {exercise.why}", "", *wrong, *_hints(exercise)]
+    return [f"**{answer}**. {exercise.why}", "", *also, *wrong, *_hints(exercise)]
 
 
 def _hints(exercise):

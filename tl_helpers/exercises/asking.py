@@ -33,9 +33,10 @@ def check(name, answer):
         return
     given = as_compared(answer)
     is_plain = isinstance(given, (str, bool, int, float, tuple))  # what else there is may refuse to be compared
-    if is_plain and given == exercise.answer:
-        print(f"Right. {exercise.why}")
-        return
+    for right, says in [(exercise.answer, exercise.why), *exercise.also]:
+        if is_plain and given == right:
+            print(f"Right. {says}")
+            return
     overlooked = [says for wrong, says in exercise.feedback if is_plain and wrong == given]
     print(f"Not yet. {overlooked[0] if overlooked else f'For a nudge run hint({name!r}, 1).'}")
 

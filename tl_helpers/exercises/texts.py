@@ -1,4 +1,4 @@
-"""What is said about an exercise with a single answer? Its texts, as they stand in ``notebooks/exercises.toml``."""
+"""What is said about an exercise whose answer is compared? Its texts, as they stand in ``notebooks/exercises.toml``."""
 
 from __future__ import annotations
 
@@ -26,12 +26,15 @@ class Exercise:
         From a nudge to nearly the answer.
     feedback : tuple of (object, str)
         Wrong answers, each with what it overlooks.
+    also : tuple of (object, str)
+        Further right answers, each with why it is one.
     """
 
     answer: object
     why: str
     hints: tuple[str, ...]
     feedback: tuple[tuple[object, str], ...] = ()
+    also: tuple[tuple[object, str], ...] = ()
 
 
 def course_folders():
@@ -110,7 +113,7 @@ def _exercise(table):
     """Make an exercise of its table, or say what is wrong with it."""
     if not isinstance(table, dict):
         raise ValueError("this is no table; its name belongs in square brackets")
-    _check_keys(table, needed=("answer", "why", "hints"), optional=("feedback",))
+    _check_keys(table, needed=("answer", "why", "hints"), optional=("feedback", "also"))
     answer, hints = as_compared(table["answer"]), table["hints"]
     if isinstance(answer, dict) or answer != answer:
         raise ValueError(f"answer must be a text, a number or a list of them, not {answer!r}")
@@ -119,19 +122,24 @@ def _exercise(table):
         raise ValueError("hints must be a list of texts, such as three")
     for hint in hints:
         _check_text("each hint", hint)
-    feedback = table.get("feedback", [])
-    if not isinstance(feedback, list) or not all(isinstance(item, dict) for item in feedback):
-        raise ValueError('feedback must be a list of { answer = …, says = "…" }')
-    for item in feedback:
+    feedback, also = (_pairs(name, table.get(name, [])) for name in ("feedback", "also"))
+    seen = [answer]
+    for name, pairs in (("feedback", feedback), ("also", also)):
+        for given, _ in pairs:
+            if given in seen:
+                raise ValueError(f"{name} to {given!r} stands there twice, or that answer is the right one")
+            seen.append(given)
+    return Exercise(answer, table["why"], tuple(hints), feedback, also)
+
+
+def _pairs(name, items):
+    """Return answers with what is said to each."""
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise ValueError(f'{name} must be a list of {{ answer = …, says = "…" }}')
+    for item in items:
         _check_keys(item, needed=("answer", "says"))
         _check_text("says", item["says"])
-    pairs = tuple((as_compared(item["answer"]), item["says"]) for item in feedback)
-    seen = [answer]
-    for wrong, _ in pairs:
-        if wrong in seen:
-            raise ValueError(f"feedback to {wrong!r} stands there twice, or that answer is the right one")
-        seen.append(wrong)
-    return Exercise(answer, table["why"], tuple(hints), pairs)
+    return tuple((as_compared(item["answer"]), item["says"]) for item in items)
 
 
 def _check_keys(table, *, needed, optional=()):
