@@ -48,6 +48,23 @@ def _with_the_modules_names(exercise, body):
 
 # What other people write, right or wrong, whose judgement was once mistaken.
 RIGHT = [
+    ("01-rate", "return float(np.interp(update, [0, updates], [first, 0]))"),
+    (
+        "01-rate",
+        "import keras\nfalls = keras.optimizers.schedules.PolynomialDecay(first, updates, end_learning_rate=0.0)\n"
+        "return falls(update)",
+    ),
+    (
+        "01-copy",
+        "for name in [layer.name for layer in source_model.layers if layer.name.startswith('conv')]:\n"
+        "    new_model.get_layer(name).set_weights(source_model.get_layer(name).get_weights())\nreturn new_model",
+    ),
+    (
+        "01-tune",  # learns from the validation pictures, too, once these have chosen
+        "best = max(choices, key=lambda k: KNeighborsClassifier(k).fit(*train).score(*validation))\n"
+        "x, y = (np.concatenate(parts) for parts in zip(train, validation))\n"
+        "return 100 * KNeighborsClassifier(best).fit(x, y).score(*test)",
+    ),
     (
         "00-leak",
         "model = LogisticRegression(max_iter=1000).fit(x_train, y_train)\nreturn 100 * model.score(x_test, y_test)",
