@@ -66,15 +66,6 @@ RIGHT = [
         "return 100 * KNeighborsClassifier(best).fit(x, y).score(*test)",
     ),
     (
-        "02-shrink",
-        "import keras\nreturn keras.ops.repeat(keras.layers.AveragePooling2D(2)(x.astype('float32')), 3, axis=3)",
-    ),
-    (
-        "02-shrink",
-        "halved = sum(x[:, i::2, j::2].astype(int) for i in (0, 1) for j in (0, 1)) // 4\n"
-        "return np.concatenate([halved] * 3, axis=3).astype('uint8')",
-    ),
-    (
         "02-relabel",
         "names = list(range(10))\nfor old in set(answers.tolist()):\n"
         "    names[old] = int(np.bincount(labels[answers == old]).argmax())\nreturn names",
@@ -102,10 +93,6 @@ RIGHT = [
     ),
 ]
 WRONG = [
-    (
-        "02-shrink",
-        "n, h, w, _ = x.shape\nreturn x.reshape(n, h // 2, 2, w // 2, 2, 1).max(axis=(2, 4)).repeat(3, axis=3)",
-    ),
     (
         "02-relabel",
         "names = np.arange(10)\nfor a, b in zip(answers, labels):\n    if a != b:\n        names[a] = b\nreturn names",
