@@ -394,9 +394,33 @@ def test_panels_of_two_settings_name_the_best_place_of_the_first_line():
     x = {"transfer": "deep", "other": "shallow"}
     display = plots.accuracy_panels(study, x=x, lines=dict.fromkeys(x, "network"), levels=["scratch"])
     assert display.reading == "Highest mean of “network”: colour: deep; style: deep."
-    assert "colour: best at deep with 5" in display.words and "training from scratch 50" in display.words
+    assert "colour: highest at deep with 5" in display.words and "training from scratch 50" in display.words
     with pytest.raises(ValueError, match="not other"):
         plots.accuracy_panels(study, x=x, lines={"transfer": "network"})
+
+
+def test_panels_tell_the_height_of_the_other_lines_where_it_lies_elsewhere():
+    study = with_third_arm(made_up((8, 8), values=("colour", "style"), unit="target"), gain=20)
+    x = {"transfer": "deep", "scratch": "deep", "other": "shallow"}
+    lines = {"transfer": "learned", "scratch": "random", "other": "random"}
+    words = plots.accuracy_panels(study, x=x, lines=lines).words
+    assert re.search(r"colour: highest at deep with 5\d \(random there 50, at most 70 at shallow\)", words)
+
+
+def test_panels_have_their_ticks_named_where_no_panel_is_below():
+    study = made_up((8,) * 4, values=tuple("abcd"), unit="target")
+    axes = plots.accuracy_panels(study, x={"transfer": "deep"}, lines={"transfer": "network"}).figure.axes
+    named = [axis.xaxis.get_tick_params()["labelbottom"] for axis in axes]
+    assert named[:4] == [False, True, True, True]  # in rows of three
+
+
+def test_intervals_of_percentages_end_where_percentages_do():
+    runs = pd.DataFrame({"arm": "one", "budget": "a task", "seed": range(4), "score": [100, 100, 100, 92]})
+    study = dataclasses.replace(made_up((8, 4)), runs=runs, arms={"one": Arm("one")}, chance=None)
+    assert confidence_interval(runs)["high"].item() > 100
+    display = plots.accuracy(study)
+    assert display.table["high"].item() == 100 and display.table["low"].item() < 98
+    assert plots.accuracy(dataclasses.replace(study, metric="seconds")).table["high"].item() > 100
 
 
 def test_only_the_checks_that_doubt_what_is_drawn_as_doubted_are_named():
@@ -497,6 +521,21 @@ def test_rows_of_pictures_have_names():
     assert display.figure.axes[0].get_ylabel() == "source"
 
 
+def test_answers_are_framed_and_told():
+    display = plots.pictures(
+        {"owl": PICTURES, "bus": PICTURES[:3], "sun": PICTURES[:2]},
+        right={"owl": [None, True, False, np.True_], "bus": [None, False, False]},
+        title="Nearest",
+    )
+    assert display.words == (
+        "Nearest. Rows of pictures, from the top: "
+        "owl (4; of 3 answers right: 1, 3); bus (3; of 2 answers right: none); sun (2)."
+    )
+    lines = [[patch.get_linestyle() for patch in axis.patches] for axis in display.figure.axes]
+    assert lines[:8] == [[], ["-"], ["--"], ["-"], [], ["--"], ["--"], []] and lines[8:] == [[]] * 4
+    assert "solid blue is right, dashed orange is wrong" in display.figure.get_suptitle()
+
+
 def test_boxes_are_drawn_in_colours_that_are_told():
     boxes = np.array([[0, 0, 3, 3]] * 4)
     display = plots.pictures(PICTURES, title="Scenes", boxes={"true": boxes, "found": boxes + 1})
@@ -514,6 +553,9 @@ def test_boxes_are_drawn_in_colours_that_are_told():
         ({"shown": PICTURES[:0]}, "no pictures"),
         ({"shown": PICTURES, "captions": ["cat"]}, "only 1 captions"),
         ({"shown": {"row": PICTURES}, "captions": ["cat"] * 4}, "belong to a grid"),
+        ({"shown": PICTURES, "right": {"row": [True] * 4}}, "belong to rows"),
+        ({"shown": {"row": PICTURES}, "right": {"row": [True]}}, "4 pictures, and `right` speaks of 1"),
+        ({"shown": {"row": PICTURES}, "right": {"other": [True] * 4}}, "no row 'other'"),
     ],
 )
 def test_pictures_that_cannot_be_shown_are_refused(arguments, problem):

@@ -39,7 +39,7 @@ def accuracy(study, arms=None, *, against=None, score="score", hues=None, dashed
     -------
     Display
         Its title names a best arm only where it is better than the second by more than the interval of their paired
-        difference. Its table has a row for each mean.
+        difference. Its table has a row for each mean; intervals of percentages end at 0 and 100.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def accuracy(study, arms=None, *, against=None, score="score", hues=None, dashed
         raise ValueError(f"The study {study.name!r} has no runs of {', '.join(map(repr, never))}.")
     runs = study.runs[study.runs["arm"].isin(list(names))]
     values = along_the_axis(study, runs)
-    table = confidence_interval(runs)
+    table = _within_percent(study, confidence_interval(runs))
     finding = _best(study, runs, values[-1])
     chance = _chance_by_value(study, runs, values)
     if unknown := {*(hues or ()), *dashed, *(live or ())} - set(names):
@@ -125,7 +125,8 @@ def accuracy_panels(study, *, x, lines, levels=(), order=None, xlabel=""):
     Returns
     -------
     Display
-        Its title and reading name the best place of the first line in each panel.
+        Its title and reading name the place of the first line's highest mean in each panel: the largest of several
+        means, which flatters it, so they do not call it the best.
 
     Raises
     ------
@@ -139,13 +140,15 @@ def accuracy_panels(study, *, x, lines, levels=(), order=None, xlabel=""):
         raise ValueError(f"Arms must stand in both x and lines, not {', '.join(map(str, x.keys() ^ lines.keys()))}.")
     labels = {arm: study.label(arm) for arm in (*x, *levels)}
     means = confidence_interval(study.runs[study.runs["arm"].isin(list(labels))]).rename(columns={"budget": "panel"})
+    means = _within_percent(study, means)
     table = means[means["arm"].isin(list(x))].assign(x=means["arm"].map(x), line=means["arm"].map(lines))
     heights = {labels[arm]: means[means["arm"] == arm].set_index("panel")["mean"].to_dict() for arm in levels}
     if "chance" in study.runs:
         heights["chance"] = study.runs.groupby("budget")["chance"].mean().to_dict()
     first = next(iter(lines.values()))
-    best = table[table["line"] == first].set_index("x").groupby("panel", sort=False)["mean"].idxmax()
-    where = "; ".join(f"{panel}: {place}" for panel, place in best.items())
+    peaks = table.set_index("x").groupby(["line", "panel"], sort=False)["mean"].idxmax()
+    highest = peaks[first]
+    where = "; ".join(f"{panel}: {place}" for panel, place in highest.items())
     figure = panels(
         table,
         x="x",
@@ -153,22 +156,33 @@ def accuracy_panels(study, *, x, lines, levels=(), order=None, xlabel=""):
         names={line: line for line in dict.fromkeys(lines.values())},
         xlabel=xlabel,
         ylabel=study.metric,
-        title=_commonest(first, best),
+        title=_commonest(first, highest),
         levels=heights,
     )
     value = table.set_index(["panel", "line", "x"])["mean"].to_dict()
     others, told = [line for line in dict.fromkeys(lines.values()) if line != first], []
-    for panel, place in best.items():
-        beside = [f"{line} there {value[panel, line, place]:.0f}" for line in others if (panel, line, place) in value]
+    for panel, place in highest.items():
+        beside = []
+        for line in others:
+            if (panel, line, place) in value:
+                peak = peaks[line, panel]
+                beside.append(f"{line} there {value[panel, line, place]:.0f}")
+                beside[-1] += "" if peak == place else f", at most {value[panel, line, peak]:.0f} at {peak}"
         beside += [f"{name} {level[panel]:.0f}" for name, level in heights.items() if panel in level]
-        told.append(f"{panel}: best at {place} with {value[panel, first, place]:.0f} ({', '.join(beside)})")
+        told.append(f"{panel}: highest at {place} with {value[panel, first, place]:.0f} ({'; '.join(beside)})")
     return Display(figure, f"{study.metric}. {'; '.join(told)}.", f"Highest mean of “{first}”: {where}.", table)
 
 
-def _commonest(line, best):
-    """Say where most panels have their best."""
-    counts = best.value_counts()
-    return f"“{line}” are most often best at {counts.index[0]}: in {counts.iloc[0]} of {len(best)} panels"
+def _within_percent(study, table):
+    """Cut intervals of percentages off at 0 and 100: no mean of such scores lies beyond, whatever Student's t says."""
+    percentages = "%" in study.metric and study.runs["score"].between(0, 100).all()
+    return table.assign(low=table["low"].clip(lower=0), high=table["high"].clip(upper=100)) if percentages else table
+
+
+def _commonest(line, highest):
+    """Say where most panels have their highest mean."""
+    counts = highest.value_counts()
+    return f"“{line}”: highest mean most often at {counts.index[0]}, in {counts.iloc[0]} of {len(highest)} panels"
 
 
 def _curves(study, runs, table, names, values, finding, chance, against, axis, styles):

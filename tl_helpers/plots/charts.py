@@ -116,6 +116,23 @@ def draw_boxes(axes, boxes, *, colour=PALETTE[4], label=None):
         axis.add_patch(plt.Rectangle(corner, *size, fill=False, edgecolor=colour, linewidth=2, label=name))
 
 
+def frame_pictures(axes, right):
+    """Frame pictures that are right with a solid line and those that are wrong with a dashed one.
+
+    Parameters
+    ----------
+    axes : iterable of matplotlib.axes.Axes
+        One per picture.
+    right : iterable of bool or None
+        None leaves a picture without a frame.
+    """
+    for axis, is_right in zip(axes, right, strict=False):
+        if is_right is not None:
+            colour, line = (PALETTE[0], "-") if is_right else (PALETTE[1], "--")
+            drawn = {"edgecolor": colour, "linestyle": line, "linewidth": 2.5, "clip_on": False, "fill": False}
+            axis.add_patch(plt.Rectangle((-0.04, -0.04), 1.08, 1.08, transform=axis.transAxes, **drawn))
+
+
 def curves(table, *, x, xlabel, ylabel, title, names=None, styles=None, logarithmic=True, axis=None):
     """Draw one line with its interval band per arm.
 
@@ -466,6 +483,8 @@ def panels(table, *, x, order, names, xlabel, ylabel, title, levels=None, column
         axis.set_ylim(min(0, table["low"].min()), max(100, table["high"].max()))
         axis.grid(alpha=0.25)
         axis.set_xticks(range(len(order)), list(map(str, order)), rotation=90, fontsize=8)
+        axis.tick_params(axis="x", labelbottom=False)
+    for axis in axes.flat[max(len(titles) - columns, 0) : len(titles)]:  # those with none below
         axis.tick_params(axis="x", labelbottom=True)
     for axis in axes.flat[len(titles) :]:
         axis.set_axis_off()

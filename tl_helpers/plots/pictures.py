@@ -6,12 +6,12 @@ import collections
 from collections.abc import Mapping
 
 from tl_helpers.datasets.dataset import Dataset
-from tl_helpers.plots.charts import PALETTE, draw_boxes, images, picture_rows
+from tl_helpers.plots.charts import PALETTE, draw_boxes, frame_pictures, images, picture_rows
 from tl_helpers.plots.display import Display
 from tl_helpers.plots.places import capital
 
 
-def pictures(shown, captions=None, *, title, columns=8, headings=None, boxes=None, side=None, words=None):
+def pictures(shown, captions=None, *, title, columns=8, headings=None, boxes=None, right=None, side=None, words=None):
     """Show pictures in a grid, or in rows with a name each.
 
     Parameters
@@ -29,6 +29,9 @@ def pictures(shown, captions=None, *, title, columns=8, headings=None, boxes=Non
     boxes : numpy.ndarray or dict of str to numpy.ndarray, optional
         ``(n, 4)``: left, top, right, bottom in pixels, one on each of the first n pictures of a grid; several by name,
         each in a colour of its own.
+    right : dict of str to sequence of bool or None, optional
+        Of rows: the name of a row → whether each of its pictures is a right answer; None where it is no answer, such as
+        a query. Right ones get a solid frame, wrong ones a dashed one.
     side : float, optional
         Side of one picture in inches.
     words : str, optional
@@ -41,7 +44,8 @@ def pictures(shown, captions=None, *, title, columns=8, headings=None, boxes=Non
     Raises
     ------
     ValueError
-        If there are no pictures, fewer captions than pictures, boxes without a grid, or more than four kinds of them.
+        If there are no pictures, fewer captions than pictures, boxes without a grid, more than four kinds of them, or
+        answers that do not fit the rows.
     """
     if isinstance(shown, Dataset):
         captions = [shown.label_names[label] for label in shown.y] if captions is None else captions
@@ -54,8 +58,11 @@ def pictures(shown, captions=None, *, title, columns=8, headings=None, boxes=Non
         if boxes is not None or captions is not None:
             raise ValueError("Rows of pictures have names and headings; captions and boxes belong to a grid.")
         figure = picture_rows(list(shown.values()), list(shown), title=title, headings=headings, **size)
-        told = "; ".join(f"{name} ({len(row)})" for name, row in shown.items())
+        counts = _framed(figure, shown, right or {})
+        told = "; ".join(f"{name} ({len(row)}{counts.get(name, '')})" for name, row in shown.items())
         return Display(figure, f"{title}. Rows of pictures, from the top: {told}.{_more(words)}")
+    if right is not None:
+        raise ValueError("Answers that are right or wrong belong to rows of pictures.")
     if captions is not None and len(captions) < len(shown):
         raise ValueError(f"There are {len(shown)} pictures and only {len(captions)} captions.")
     figure = images(
@@ -82,6 +89,26 @@ def _counted(captions, count):
     if len(numbers) == 1:
         return f"{numbers.pop()} each of {', '.join(counts)}"
     return ", ".join(f"{number} of {caption}" for caption, number in counts.items())
+
+
+def _framed(figure, rows, right):
+    """Frame right and wrong answers, and say how many of a row are right and which."""
+    columns, told = max(map(len, rows.values())), {}
+    if unknown := right.keys() - rows.keys():
+        raise ValueError(f"There is no row {', '.join(map(repr, unknown))}; there are {', '.join(map(repr, rows))}.")
+    for number, (name, row) in enumerate(rows.items()):
+        if name not in right:
+            continue
+        answers = [None if answer is None else bool(answer) for answer in right[name]]
+        if len(answers) != len(row):
+            raise ValueError(f"The row {name!r} has {len(row)} pictures, and `right` speaks of {len(answers)}.")
+        frame_pictures(figure.axes[number * columns :][: len(row)], answers)
+        judged = [answer for answer in answers if answer is not None]
+        places = [str(place) for place, answer in enumerate(judged, start=1) if answer]
+        told[name] = f"; of {len(judged)} answers right: {', '.join(places) or 'none'}"
+    if right:
+        figure.suptitle(f"{figure.get_suptitle()}\nFrames: solid blue is right, dashed orange is wrong", fontsize=11)
+    return told
 
 
 def _draw(figure, boxes, count):
