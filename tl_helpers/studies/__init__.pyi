@@ -4,7 +4,7 @@ from .features import (
     CHANCE as CHANCE,
     PREPARATIONS as PREPARATIONS,
     TARGETS as TARGETS,
-    attribute_scores as attribute_scores,
+    family_of_emoji as family_of_emoji,
     retrieve as retrieve,
     scene_from_family as scene_from_family,
     street_activations as street_activations,
