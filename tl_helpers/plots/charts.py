@@ -598,7 +598,7 @@ def overview():
         (
             "emoji_labels",
             "Emoji, eight groups: ImageNet features\nor a small network from scratch",
-            {"features": "frozen ImageNet features", "pixels": "logistic regression, pixels", "scratch": "from scratch"},
+            {"features": "frozen ImageNet features", "pixels": "regression on pixels", "scratch": "from scratch"},
         ),
         (
             "street_labels",

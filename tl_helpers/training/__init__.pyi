@@ -15,6 +15,7 @@ from .freezing import (
     unfreeze as unfreeze,
 )
 from .learning_rate import lr_find as lr_find, tune_learning_rate as tune_learning_rate
+from .lora import add_lora as add_lora, merge_lora as merge_lora
 from .multitask import (
     fit_pcgrad as fit_pcgrad,
     forgetting as forgetting,
