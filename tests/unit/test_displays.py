@@ -637,3 +637,12 @@ def test_how_many_runs_chose_the_rates_is_said_where_it_is_known():
     known = dataclasses.replace(study, provenance={"spec": {"tuning": {"runs": 54}}}, tuning_seeds=(7, 8, 9))
     words = plots.accuracy(known).words
     assert words.endswith("Learning rates were chosen by 54 runs on validation data, with 3 other seeds.")
+
+
+def test_a_long_label_is_broken_into_lines_that_fit_the_axis():
+    study = made_up((8, 8))
+    long = "a name that goes on and on, of an arm that does several things at once, each with the same weight"
+    arms = {key: dataclasses.replace(arm, label=f"{key}: {long}") for key, arm in study.arms.items()}
+    axis = plots.gain(dataclasses.replace(study, arms=arms), "transfer", "scratch").figure.axes[0]
+    lines = axis.get_ylabel().split("\n")
+    assert len(lines) > 4 and max(map(len, lines)) <= 48 and "several things" in " ".join(lines)

@@ -269,15 +269,18 @@ def _drawn(compared):
 
 
 def _shared_label(compared):
+    """Say what the differences are, in lines that are no longer than an axis is high."""
     ours, theirs = ({getattr(each, side) for each in compared} for side in ("ours", "theirs"))
     points = f"({compared[0].points})"
     if any(each.is_change for each in compared):
-        return f"change against {theirs.pop()}\n{points}"
-    if len(compared) == 1:
-        return f"{ours.pop()}\nminus {theirs.pop()} {points}"
-    if len(theirs) == 1:
-        return f"gain over {theirs.pop()} {points}"
-    return f"gain of {ours.pop()} {points}" if len(ours) == 1 else f"difference {points}"
+        words = f"change against {theirs.pop()}\n{points}"
+    elif len(compared) == 1:
+        words = f"{ours.pop()}\nminus {theirs.pop()} {points}"
+    elif len(theirs) == 1:
+        words = f"gain over {theirs.pop()} {points}"
+    else:
+        words = f"gain of {ours.pop()} {points}" if len(ours) == 1 else f"difference {points}"
+    return "\n".join(textwrap.fill(line, 48) for line in words.split("\n"))
 
 
 def _count(compared):
