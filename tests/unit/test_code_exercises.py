@@ -79,6 +79,10 @@ RIGHT = [
         "probe = LogisticRegression(C=1000, max_iter=9000).fit(maps.mean((1, 2)), y)\n"
         "return 100 * probe.score(test_maps.mean((1, 2)), test_y)",
     ),
+    (
+        "03-nearest",
+        "size = np.linalg.norm(gallery, axis=1)\nreturn [int(np.argmax(gallery @ q / size)) for q in queries]",
+    ),
     ("07-standardise", "return [(x - x.mean(0)) / (x.std(0, ddof=1) + 1e-9) for x in (source, target)]"),
     (
         "08-late-fusion",
@@ -102,6 +106,7 @@ WRONG = [
         "model = LogisticRegression(max_iter=1000).fit(StandardScaler().fit_transform(x_train), y_train)\n"
         "return 100 * model.score(StandardScaler().fit_transform(x_test), y_test)",
     ),
+    ("03-nearest", "return (queries @ gallery.T / (gallery**2).sum(axis=1)).argmax(axis=1)"),
     (
         "06-overlap",
         "w = max(0, min(a[2], b[2]) - max(a[0], b[0]))\nh = min(a[3], b[3]) - max(a[1], b[1])\n"
