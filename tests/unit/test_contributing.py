@@ -7,7 +7,7 @@ from tests.unit.test_layers import PLACES
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 # What the recipes' examples would make.
-MADE = r"07_language|07-mask|^mask|digits|style_shift|NAME|MODULE|\.tl_cache|\.jsonl?$"
+MADE = r"09_language|09-mask|^mask|digits|style_shift|NAME|MODULE|\.tl_cache|\.jsonl?$"
 
 
 def test_the_table_of_packages_is_the_one_that_imports_are_held_to():
