@@ -1,4 +1,4 @@
-"""What do emoji teach about photographs, and ImageNet about emoji? Studies of notebooks 00 and 01."""
+"""What do emoji teach about photographs, and ImageNet about emoji? Studies of notebooks 00 and 02."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What do photographs teach about drawings? Studies of notebook 01 in the street world."""
+"""What do photographs teach about drawings? Studies of notebooks 01 and 02 in the street world."""
 
 from __future__ import annotations
 
