@@ -1,5 +1,6 @@
 """The stored studies are complete, honest about rates and budgets, and their runs can be made again."""
 
+import itertools
 import json
 
 import numpy as np
@@ -30,10 +31,27 @@ def test_every_combination_was_run_once_and_the_scores_make_sense(name):
 def test_every_tuned_arm_has_its_own_rate_from_the_offer(name):
     study, spec, runs = studies.STUDIES[name], study_provenance(name)["spec"], load_study(name).runs
     expected = {f"{arm}/{budget}" for arm in study.tuned for budget in study.values_of(arm)}
-    assert set(spec["rates"]) == expected and set(spec["rates"].values()) <= set(spec["rates_offered"])
+    chosen = spec.get("tuning", {}).get("tuned_at", {arm: study.values_of(arm) for arm in study.tuned})
+    tried = {f"{arm}/{budget}" for arm, budgets in chosen.items() for budget in budgets}
+    assert set(spec["rates"]) == expected and {spec["rates"][key] for key in tried} <= set(spec["rates_offered"])
+    for between in expected - tried:
+        assert min(spec["rates_offered"]) < spec["rates"][between] < max(spec["rates_offered"])
     assert set(spec["rates_offered"]) >= (set(study.rates) if study.tuned else set())
     for (arm, budget), rows in runs[runs["arm"].isin(study.tuned)].groupby(["arm", "budget"]):
         assert set(rows["learning_rate"]) == {spec["rates"][f"{arm}/{budget}"]}
+
+
+def test_rates_tuned_by_the_rule_of_today_lie_inside_and_are_smooth(name):
+    """Studies made before are on the way to it: they have no record of how many runs chose."""
+    study, provenance = studies.STUDIES[name], study_provenance(name)["spec"]
+    if not provenance.get("tuning", {}).get("runs"):
+        pytest.skip("nothing is tuned, or it was before this rule")
+    rates, offered = provenance["rates"], sorted(provenance["rates_offered"])
+    assert provenance["rates_at_edge"] == [] and len(load_study(name).tuning_seeds) >= 3
+    assert provenance["tuning"]["tuned_at"] == {arm: list(study.tuning_values(arm)) for arm in study.tuned}
+    for arm, values in provenance["tuning"]["tuned_at"].items():
+        places = [offered.index(rates[f"{arm}/{value}"]) for value in values]
+        assert not study.axis.is_ordered or all(abs(a - b) <= 1 for a, b in itertools.pairwise(places))
 
 
 def test_all_arms_get_the_same_updates_save_those_named_longer(name):
