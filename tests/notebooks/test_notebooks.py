@@ -70,6 +70,11 @@ def save_a_driver_line(notebook):
     notebook.cells[2].outputs = [new_output("stream", name="stderr", text="failed call to cuInit\n")]
 
 
+def save_a_warning(notebook):
+    text = "/home/me/.venv/lib/site-packages/a.py:1: UserWarning: no\n"
+    notebook.cells[2].outputs = [new_output("stream", name="stderr", text=text)]
+
+
 def ignore_three_of_five(notebook):
     notebook.cells[1].metadata.tags = notebook.cells[2].metadata.tags = ["nbval-ignore-output"]
     notebook.cells[3].source = "# NBVAL_IGNORE_OUTPUT\n3"
@@ -125,6 +130,7 @@ def praise_everything(notebook):
         (save_an_error, rules.shows_no_error),
         (save_a_log_line, rules.shows_no_tensorflow_log),
         (save_a_driver_line, rules.shows_no_tensorflow_log),
+        (save_a_warning, rules.shows_no_tensorflow_log),
         (ignore_three_of_five, rules.compares_most_outputs),
         (keep_the_version, rules.carries_no_litter),
         (keep_widget_states, rules.carries_no_litter),
