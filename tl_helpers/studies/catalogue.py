@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tl_helpers.studies import adaptation, emoji, features, freezing, multitask, routes, street, text
+from tl_helpers.studies import adaptation, backbone, emoji, features, freezing, multitask, routes, street, text
 
 STUDIES = {
     study.name: study
-    for family in (emoji, street, freezing, features, adaptation, text, multitask)
+    for family in (emoji, street, freezing, backbone, features, adaptation, text, multitask)
     for study in family.STUDIES
 }
 # The eight routes: all together are the stored study "routes".

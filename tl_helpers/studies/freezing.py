@@ -6,19 +6,16 @@ The studies stand at the end; :mod:`tl_helpers.studies.catalogue` lists those of
 from __future__ import annotations
 
 import dataclasses
-import time
 from functools import lru_cache
 
 import keras
 import numpy as np
 
 from tl_helpers.datasets.dataset import sample_budget, with_wrong_labels
-from tl_helpers.datasets.emoji import load_emoji
 from tl_helpers.datasets.street import street
 from tl_helpers.experiments.design import Arm, Axis
 from tl_helpers.experiments.stored import load_study
-from tl_helpers.models.backbones import Backbone, load_backbone
-from tl_helpers.models.features import extract_features, probe
+from tl_helpers.models.backbones import Backbone
 from tl_helpers.models.heads import add_class_head
 from tl_helpers.models.small_network import small_cnn_body
 from tl_helpers.studies.street_runs import run_classifier
@@ -234,56 +231,6 @@ def _count_trainable(model):
     return int(trainable_report(model)["trainable"].sum())
 
 
-# ---------------------------------------------------------------- a real backbone
-
-BACKBONE_SIZE, BACKBONE_UPDATES = 96, 100
-
-
-def backbone_depth(labels, seed, *, rate=None, split="test", strategy, upto=None):
-    """How much of an ImageNet backbone to fine-tune: eight groups of emoji at 96 pixels.
-
-    Each seed draws another fold of concepts and another sample of labels.
-
-    Parameters
-    ----------
-    labels : int
-        Labels per class.
-    seed : int
-    rate : float, optional
-    split : {"validation", "test"}
-    strategy : {"logistic_regression", "linear_probing", "fine_tuning"}
-        Logistic regression on standardised features computed once; or EfficientNet-Lite0 with a new head.
-    upto : str, optional
-        The last frozen stage when fine-tuning.
-
-    Returns
-    -------
-    dict
-        ``score``: accuracy in %; ``train_seconds``: CPU seconds; ``trainable``: parameters that move.
-    """
-    labelled = sample_budget(load_emoji("noto", "train", fold=seed % 10, size=BACKBONE_SIZE), labels, seed=seed)
-    test = load_emoji("noto", split, fold=seed % 10, size=BACKBONE_SIZE)
-    backbone = load_backbone(size=BACKBONE_SIZE)
-    if strategy == "logistic_regression":
-        started = time.process_time()
-        features = extract_features(backbone, labelled.x)
-        classifier = probe(features, labelled.y)
-        seconds = time.process_time() - started
-        score = 100 * classifier.score(extract_features(backbone, test.x), test.y)
-        trainable = len(labelled.label_names) * (features.shape[1] + 1)
-        return {"score": score, "train_seconds": round(seconds, 3), "trainable": trainable}
-    model = add_class_head(backbone, len(labelled.label_names), seed=seed)
-    settings = {"learning_rate": rate, "updates": BACKBONE_UPDATES, "seed": seed}
-    fit = fit_transfer(model, labelled, strategy=strategy, upto=upto and backbone.stages[upto], **settings)
-    return {
-        "score": 100 * accuracy(model, test),
-        "learning_rate": rate,
-        "updates": BACKBONE_UPDATES,
-        "train_seconds": round(fit.cpu_seconds, 3),
-        "trainable": _count_trainable(model),
-    }
-
-
 # ---------------------------------------------------------------- the studies
 
 
@@ -314,7 +261,6 @@ _TARGETS = {
     "axis": Axis("labels", "labels per class", (2, 20, 200)),
     "seeds": tuple(range(10)),
     "rates": RATES[:4],
-    "tuning_seeds": (100,),
     "compared": ("none", "scratch"),
 }
 
@@ -359,28 +305,8 @@ STUDIES = (
         axis=Axis("labels", "labels per class", (20, 200)),
         seeds=tuple(range(10)),
         rates=(3e-5, 1e-4, *RATES[:3]),
-        tuning_seeds=(100, 101),
         chance=35.3,
         compared=("none", "scratch"),
-    ),
-    Study(
-        "backbone_depth",
-        backbone_depth,
-        arms={
-            "logistic regression": Arm(
-                "logistic regression on features", "transfer", {"strategy": "logistic_regression"}
-            ),
-            "head": _arm("the head alone", "transfer", "linear_probing"),
-            "last 1 block": _arm("the last block", "transfer", "fine_tuning", upto="block6"),
-            "last 2 blocks": _arm("the last 2 blocks", "transfer", "fine_tuning", upto="block5"),
-            "last 3 blocks": _arm("the last 3 blocks", "transfer", "fine_tuning", upto="block4"),
-        },
-        axis=Axis("labels", "labels per class", (20,)),
-        seeds=tuple(range(6)),
-        rates=FEWER_RATES,
-        tuning_seeds=(100,),
-        chance=17.6,
-        compared=("last 1 block", "head"),
     ),
 )
 DEPTHS = tuple(_BY_DEPTH)

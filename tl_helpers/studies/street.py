@@ -270,7 +270,6 @@ STUDIES = (
         axis=Axis("training", "updates", (40, 100, 250, 600, 1500)),
         seeds=tuple(range(5)),
         rates=FEWER_RATES,
-        tuning_seeds=(100,),
         chance=10.4,
         compared=("fine_tuning 20", "scratch 20"),
     ),

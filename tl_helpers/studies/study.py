@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from tl_helpers.experiments.design import Arm, Axis
 
-LADDER = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
-RATES = LADDER[2:7]
-FEWER_RATES = LADDER[3:6]
+LADDER = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+RATES = LADDER[3:8]
+FEWER_RATES = LADDER[4:7]
 
 
 @dataclass(frozen=True)
