@@ -102,6 +102,18 @@ def shows_no_tensorflow_log(notebook):
     ]
 
 
+def says_what_pictures_show(notebook):
+    """Every picture is HTML with an alternative text: JupyterLab gives a bare PNG none."""
+    pictures = [
+        (place, "text/html" in output.data and '<img alt="Figure' in output.data["text/html"])
+        for place, cell in code_cells(notebook)
+        for output in cell.outputs
+        if {"image/png", "image/jpeg", "image/svg+xml"} & set(output.get("data", {}))
+        or "<img" in output.get("data", {}).get("text/html", "")
+    ]
+    return [f"cell {place} shows a picture without words: plots.show gives it some" for place, ok in pictures if not ok]
+
+
 def compares_most_outputs(notebook):
     """At most 40 % of the code cells have outputs that nbval ignores."""
     cells = code_cells(notebook)
@@ -187,6 +199,7 @@ RULES = [
     skips_no_cell,
     shows_no_error,
     shows_no_tensorflow_log,
+    says_what_pictures_show,
     compares_most_outputs,
     carries_no_litter,
     has_short_cells,

@@ -75,6 +75,16 @@ def save_a_warning(notebook):
     notebook.cells[2].outputs = [new_output("stream", name="stderr", text=text)]
 
 
+def show_a_bare_picture(notebook):
+    notebook.cells[2].outputs = [new_output("display_data", {"image/png": "iVBORw0KGgo="})]
+
+
+def show_a_picture_without_words(notebook):
+    notebook.cells[2].outputs = [
+        new_output("display_data", {"text/html": '<img alt="" src="data:image/png;base64,aa">'})
+    ]
+
+
 def ignore_three_of_five(notebook):
     notebook.cells[1].metadata.tags = notebook.cells[2].metadata.tags = ["nbval-ignore-output"]
     notebook.cells[3].source = "# NBVAL_IGNORE_OUTPUT\n3"
@@ -131,6 +141,8 @@ def praise_everything(notebook):
         (save_a_log_line, rules.shows_no_tensorflow_log),
         (save_a_driver_line, rules.shows_no_tensorflow_log),
         (save_a_warning, rules.shows_no_tensorflow_log),
+        (show_a_bare_picture, rules.says_what_pictures_show),
+        (show_a_picture_without_words, rules.says_what_pictures_show),
         (ignore_three_of_five, rules.compares_most_outputs),
         (keep_the_version, rules.carries_no_litter),
         (keep_widget_states, rules.carries_no_litter),

@@ -85,7 +85,18 @@ def test_losses_and_nothing_are_called_so():
         "Corrected for 2 comparisons: gains at 5 and loses at 50."
         in plots.gain(made_up((8, -8)), "transfer", "scratch").reading
     )
-    assert plots.gain(made_up((0, 0), noise=5), "transfer", "scratch").reading.startswith("Not told from chance: fine-")
+    assert plots.gain(made_up((0, 0), noise=5), "transfer", "scratch").reading.startswith(
+        "Not told from chance, corrected for 2 comparisons: fine-"
+    )
+
+
+def test_a_table_of_ones_own_may_say_what_its_budget_is():
+    runs = made_up((8, 4)).runs
+    assert plots.gain(runs, "transfer", "scratch").figure.axes[0].get_xlabel() == "budget"
+    display = plots.gain(runs, "transfer", "scratch", unit="scenes")
+    assert display.figure.axes[0].get_xlabel() == "scenes" and "at 50 scenes" in display.words
+    with pytest.raises(ValueError, match="leave out `unit`"):
+        plots.gain(made_up((8, 4)), "transfer", "scratch", unit="scenes")
 
 
 def test_a_title_says_which_of_its_gains_may_be_chance():
@@ -133,12 +144,16 @@ def test_an_arm_that_does_not_exist_is_refused():
 
 def test_a_display_shows_its_figure_its_words_and_its_reading(monkeypatch):
     shown = []
-    monkeypatch.setattr("tl_helpers.plots.charts.display", shown.append)
+    monkeypatch.setattr("tl_helpers.plots.charts.display", lambda what, **how: shown.append(what))
     display = plots.gain(made_up((8, 4)), "transfer", "scratch")
+    title = display.figure.axes[0].get_title(loc="left")
     display._ipython_display_()
     figure, words, reading = shown
-    assert figure is display.figure and words.data == f"*In words:* {display.words}"
-    assert reading.data == f"**Reading.** {display.reading}" and not plt.fignum_exists(figure.number)
+    assert (
+        figure["text/plain"] == f"Figure, in words below. {' '.join(title.split())}"
+        and words.data == f"*In words:* {display.words}"
+    )
+    assert reading.data == f"**Reading.** {display.reading}" and not plt.fignum_exists(display.figure.number)
 
 
 def test_every_stored_study_can_be_drawn():
@@ -529,7 +544,7 @@ def test_answers_are_framed_and_told():
     )
     assert display.words == (
         "Nearest. Rows of pictures, from the top: "
-        "owl (4; of 3 answers right: 1, 3); bus (3; of 2 answers right: none); sun (2)."
+        "owl (4; of 3 answers right: no. 1, no. 3); bus (3; of 2 answers right: none); sun (2)."
     )
     lines = [[patch.get_linestyle() for patch in axis.patches] for axis in display.figure.axes]
     assert lines[:8] == [[], ["-"], ["--"], ["-"], [], ["--"], ["--"], []] and lines[8:] == [[]] * 4
@@ -606,7 +621,8 @@ def test_arms_of_one_hue_share_a_colour_and_dashes_tell_them_apart():
 def test_live_runs_are_open_points_in_the_stored_figure():
     display = plots.accuracy(made_up((8, 8)), live={"scratch": 41.2, "transfer": 60.0}, at=50)
     points = [line for line in display.figure.axes[0].get_lines() if line.get_markerfacecolor() == "none"]
-    assert [(*line.get_xdata(), *line.get_ydata()) for line in points] == [(50, 41.2), (50, 60.0)]
+    (left,), (right,) = (line.get_xdata() for line in points)
+    assert left < 50 < right < 1.1 * left and [*points[0].get_ydata(), *points[1].get_ydata()] == [41.2, 60.0]
     legend = [text.get_text() for text in display.figure.axes[0].get_legend().get_texts()]
     assert legend.count("one run, just now") == 1
     assert "One run just now, at 50 labels per class: training from scratch 41, fine-tuning 60." in display.words

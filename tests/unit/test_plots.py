@@ -1,6 +1,9 @@
 """Figures say what they show: titles, units, intervals, n, and a description beside the picture."""
 
+import base64
+import io
 import itertools
+from xml.etree import ElementTree
 
 import matplotlib
 
@@ -11,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
+from PIL import Image
 
 from tl_helpers.plots import charts as plots
 
@@ -114,13 +118,16 @@ def test_bars_put_the_first_on_top():
 
 def test_showing_closes_the_figure_and_puts_words_beside_it(monkeypatch):
     shown = []
-    monkeypatch.setattr("tl_helpers.plots.charts.display", shown.append)
-    figure = plots.bars(["a"], [1], xlabel="%", title="t")
+    monkeypatch.setattr("tl_helpers.plots.charts.display", lambda what, **how: shown.append(what))
+    figure = plots.bars(["a"], [1], xlabel="%", title='"a" < b')
     plots.show(figure, "one bar of 1 %.")
     plots.say("**Reading.** 1 %")
     assert not plt.fignum_exists(figure.number)
-    assert shown[0] is figure
     assert [each.data for each in shown[1:]] == ["*In words:* one bar of 1 %.", "**Reading.** 1 %"]
+    image = ElementTree.fromstring(shown[0]["text/html"].replace(">", "/>"))
+    assert image.get("alt") == shown[0]["text/plain"] == 'Figure, in words below. "a" < b'
+    content = base64.b64decode(image.get("src").removeprefix("data:image/png;base64,"))
+    assert Image.open(io.BytesIO(content)).size[0] > 100
 
 
 def test_neighbouring_colours_differ_in_grey_as_well():

@@ -10,6 +10,9 @@ from tl_helpers.plots.charts import curves, dots, legend_beside, line_style, pan
 from tl_helpers.plots.display import Display, as_study
 from tl_helpers.plots.places import along_the_axis, are_amounts, capital, is_wide, listed_arms, place_on, unit_of
 
+# How many times further right each of several live runs is drawn than the one before it.
+_BESIDE = 1.06
+
 
 def accuracy(study, arms=None, *, against=None, score="score", hues=None, dashed=(), live=None, at=None, axis=None):
     """Draw the mean score of several arms along a study's axis, with 95 % intervals and the score of guessing.
@@ -90,12 +93,13 @@ def _styles(names, hues, dashed):
 
 
 def _draw_live(axis, table, live, at, styles):
-    """Draw runs made just now as large open points."""
+    """Draw runs made just now as large open points, side by side so that none hides another."""
     for number, (arm, value) in enumerate(live.items()):
+        beside = at * _BESIDE ** (number - (len(live) - 1) / 2)
         colour, marker, _ = styles[arm]
         label = "one run, just now" if number == 0 else None
         drawn = {"color": colour, "marker": marker, "markersize": 11, "markerfacecolor": "none", "markeredgewidth": 2}
-        axis.plot([at], [value], linestyle="none", label=label, **drawn)
+        axis.plot([beside], [value], linestyle="none", label=label, **drawn)
     legend_beside(axis, table["n"])
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import numbers
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.core.pylabtools import print_figure
 from IPython.display import Markdown, display
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from tl_helpers.experiments.intervals import confidence_interval
 from tl_helpers.experiments.stored import load_study
@@ -21,8 +24,8 @@ MARKERS = "osD^vPX"
 def show(figure, description):
     """Show a figure with its description below, and close it.
 
-    JupyterLab gives a figure's picture no alternative text, so the description stands beside it, where screen readers
-    and everybody else find it.
+    The picture is HTML with an alternative text, which JupyterLab gives no other: the figure's titles, and that more is
+    said below, where the description stands for everybody.
 
     Parameters
     ----------
@@ -30,9 +33,46 @@ def show(figure, description):
     description : str
         What the figure shows, in a sentence or two, numbers included.
     """
-    display(figure)
+    told = f"Figure, in words below. {titles(figure)}".strip()
+    image = picture(print_figure(figure, base64=True), told)
     plt.close(figure)
+    display({"text/html": image, "text/plain": told}, raw=True)
     display(Markdown(f"*In words:* {description}"))
+
+
+def picture(content, told):
+    """Write a picture as HTML.
+
+    Parameters
+    ----------
+    content : str
+        A PNG file in base 64.
+    told : str
+        What it shows, for those who do not see it.
+
+    Returns
+    -------
+    str
+    """
+    style = "max-width: 100%; height: auto; display: block"
+    return f'<img alt="{html.escape(told)}" style="{style}" src="data:image/png;base64,{content.strip()}">'
+
+
+def titles(figure):
+    """Return the title of a figure, or where it has none those of its axes, as one text.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+
+    Returns
+    -------
+    str
+        Empty where there is none.
+    """
+    places = [(axis, where) for axis in figure.axes for where in ("left", "center", "right")]
+    told = figure.get_suptitle() or " ".join(axis.get_title(loc=where) for axis, where in places)
+    return " ".join(told.split())
 
 
 def say(text):
@@ -186,6 +226,10 @@ def curves(table, *, x, xlabel, ylabel, title, names=None, styles=None, logarith
         axis.minorticks_off()
     elif logarithmic and len(ticks) <= 8:
         axis.set_xticks(ticks, list(map(short, ticks)))
+        axis.minorticks_off()
+    elif logarithmic:
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
         axis.minorticks_off()
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.set_title(title, fontsize=11, loc="left", wrap=True)

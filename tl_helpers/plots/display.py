@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import matplotlib.figure
 import pandas
 
-from tl_helpers.experiments.design import Arm
+from tl_helpers.experiments.design import Arm, Axis
 from tl_helpers.experiments.stored import StoredStudy
 from tl_helpers.experiments.table import are_fractions, finite_scores
 from tl_helpers.grid.keys import key_values
@@ -47,7 +47,7 @@ class Display:
     _ipython_display_ = show
 
 
-def as_study(runs, score="score"):
+def as_study(runs, score="score", unit=None):
     """Return runs as a stored study: plain frames of one's own can be drawn, too.
 
     Parameters
@@ -56,6 +56,8 @@ def as_study(runs, score="score"):
         A frame has the columns ``arm``, ``budget``, ``seed`` and `score`; its arms are called by their keys.
     score : str
         Column to draw instead of ``score``.
+    unit : str, optional
+        What the column ``budget`` of a frame counts or names.
 
     Returns
     -------
@@ -68,13 +70,17 @@ def as_study(runs, score="score"):
     TypeError
         If it is neither.
     ValueError
-        If there is no such column.
+        If there is no such column, or a stored study is told a unit, which it has.
     """
     study = runs
+    if unit is not None and isinstance(runs, StoredStudy):
+        raise ValueError(f"The study {runs.name!r} knows what its axis counts: leave out `unit`.")
     if isinstance(runs, pandas.DataFrame):
         arms = {arm: Arm(str(arm)) for arm in dict.fromkeys(key_values(runs, "arm"))} if "arm" in runs else {}
         nothing = dict.fromkeys(("axis", "chance", "compared", "rates_offered"))
         study = StoredStudy("runs", runs, arms, metric="score", rates={}, tuning_seeds=(), provenance={}, **nothing)
+        if unit is not None and "budget" in runs:
+            study = replace(study, axis=Axis("budget", unit, tuple(dict.fromkeys(key_values(runs, "budget")))))
     elif not isinstance(runs, StoredStudy):
         raise TypeError(f"A study is what load_study returns, or a table of runs, not {type(runs).__name__}.")
     if missing := [name for name in ("arm", "budget", "seed", score) if name not in study.runs]:

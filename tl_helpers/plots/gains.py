@@ -48,7 +48,7 @@ class _Comparison:
         return [place_on(self.study, value) for value in key_values(self.table, "budget")]
 
 
-def gain(study, treatment, baseline=None, *, since=None, score="score", guess=SHOW, at=..., axis=None):
+def gain(study, treatment, baseline=None, *, since=None, score="score", unit=None, guess=SHOW, at=..., axis=None):
     """Draw what arms gain over others along a study's axis: paired differences with 95 % intervals.
 
     Parameters
@@ -62,6 +62,8 @@ def gain(study, treatment, baseline=None, *, since=None, score="score", guess=SH
         copied layers against none".
     score : str
         Column to compare.
+    unit : str, optional
+        What the column ``budget`` of a frame counts or names, such as ``"labels per class"``; a study says so itself.
     guess : float, "show" or None
         A learner's prediction in points, drawn as a star, judged in the reading and remembered (see
         :func:`tl_helpers.exercises.predictions.my_calibration`). None holds the figure back until there is one;
@@ -87,7 +89,7 @@ def gain(study, treatment, baseline=None, *, since=None, score="score", guess=SH
         for which value a prediction is made.
     """
     number = check_prediction(guess)
-    compared = _compared(study, treatment, baseline, since, score)
+    compared = _compared(as_study(study, score, unit), treatment, baseline, since, score)
     if guess != SHOW and len(compared) > 1:
         raise ValueError("A prediction is made of one comparison; this figure has several.")
     row = None if guess == SHOW else _predicted_row(compared[0], at)
@@ -130,10 +132,9 @@ def gains(comparisons, *, columns=4):
     """
     if not comparisons or not all(isinstance(asked, tuple) and len(asked) in (3, 4) for asked in comparisons.values()):
         raise ValueError("Give for each panel its title and, in brackets, study, treatment and baseline.")
-    panels = {
-        title: _compared(*asked[:3], None, asked[3] if len(asked) == 4 else "score")
-        for title, asked in comparisons.items()
-    }
+    panels = {}
+    for title, (study, treatment, baseline, *score) in comparisons.items():
+        panels[title] = _compared(as_study(study, *score), treatment, baseline, None, *(score or ["score"]))
     for title, panel in panels.items():
         for each in panel:
             each.panel = title
@@ -182,7 +183,6 @@ def gains(comparisons, *, columns=4):
 def _compared(study, treatment, baseline, since, score):
     """Return a list of comparisons."""
     points = "points" if score == "score" else score.replace("_", " ")
-    study = as_study(study, score)
     ours, theirs = listed_arms(treatment), listed_arms(baseline)
     if (baseline is None) == (since is None):
         raise ValueError("Give either a baseline or, with `since`, the value at which the treatment is its own.")
@@ -431,7 +431,9 @@ def _reading_of_one(each, at):
     instead = f"against {each.theirs}" if each.is_change else f"instead of {each.theirs}"
     sentence = f"{capital(each.ours)} {instead}: {in_words(table.iloc[largest])} {at[largest]}"
     if not len(shown):
-        sentence = f"Not told from chance: {sentence[:1].lower()}{sentence[1:]}"
+        corrected = f", corrected for {len(table)} comparisons" if len(table) > 1 else ""
+        is_word = sentence[1:2].islower()  # not LoRA
+        sentence = f"Not told from chance{corrected}: {sentence[:1].lower() if is_word else sentence[:1]}{sentence[1:]}"
     elif len(table) > 1:
         sentence += f". Corrected for {len(table)} comparisons: {_told([each])}"
     return f"{sentence}.{_doubts([each])}"

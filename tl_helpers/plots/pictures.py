@@ -104,7 +104,7 @@ def _framed(figure, rows, right):
             raise ValueError(f"The row {name!r} has {len(row)} pictures, and `right` speaks of {len(answers)}.")
         frame_pictures(figure.axes[number * columns :][: len(row)], answers)
         judged = [answer for answer in answers if answer is not None]
-        places = [str(place) for place, answer in enumerate(judged, start=1) if answer]
+        places = [f"no. {place}" for place, answer in enumerate(judged, start=1) if answer]
         told[name] = f"; of {len(judged)} answers right: {', '.join(places) or 'none'}"
     if right:
         figure.suptitle(f"{figure.get_suptitle()}\nFrames: solid blue is right, dashed orange is wrong", fontsize=11)

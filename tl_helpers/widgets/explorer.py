@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
+from tl_helpers.plots.charts import picture
 from tl_helpers.widgets.keyboard import keyboard_script
 
 INSTEAD = "An explorer with sliders and buttons: open this notebook in JupyterLab and run it."
@@ -161,5 +162,4 @@ def picture_of(figure, told):
     Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(content, "png")
     plt.close(figure)
     data = base64.b64encode(content.getvalue()).decode()
-    style = "max-width: 100%; height: auto; display: block"
-    return f'<img alt="{html.escape(told)}" style="{style}" src="data:image/png;base64,{data}">'
+    return picture(data, told)
