@@ -136,7 +136,7 @@ def keys(page, lab, made):
 
 def test_the_freeze_explorer_by_keyboard(keys, page):
     explorer = keys(FREEZE)
-    assert explorer.is_seen_at_once() and explorer.alternative().startswith("Sketches, 20 labels per class: best")
+    assert explorer.is_seen_at_once() and explorer.alternative().startswith("Sketches, 20 labels per class: highest")
     told = explorer.controls()
     assert ["target", "shoes, careless labels", ""] in told and ["labels per class", "20", ""] in told
     assert all(any(word for word in each) for each in told)

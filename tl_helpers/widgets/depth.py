@@ -84,9 +84,9 @@ def freeze_figure(target, *, depth, labels, live=None):
     for name, score in (live or {}).items():
         accuracy.plot(DEPTHS.index(name), score, marker="*", markersize=13, color=charts.PALETTE[6], linestyle="none")
         accuracy.annotate("now", (DEPTHS.index(name), score), xytext=(8, 0), textcoords="offset points", fontsize=8)
-    best = table["mean"].idxmax()
+    highest = table["mean"].idxmax()
     accuracy.set(ylabel="accuracy (%)", xlabel=f"frozen layers (95 % intervals, n = {chosen.n:.0f})")
-    title = f"{target.capitalize()}, {labels} labels per class: best with “{DEPTH_NAMES[best]}” frozen"
+    title = f"{target.capitalize()}, {labels} labels per class: highest with “{DEPTH_NAMES[highest]}” frozen"
     accuracy.set_title(title, fontsize=11, loc="left")
     accuracy.grid(alpha=0.25, axis="y")
     seconds.bar(positions, costs["train_seconds"], color=colours)
