@@ -245,10 +245,12 @@ def test_folding_follows_the_weights_and_is_done_once(monkeypatch):
 
 
 def test_accuracies_can_be_had_from_the_folded_network():
-    model = scrambled(add_class_head(load_backbone(size=32), 3, seed=0))
-    model.get_layer("stem_bn").moving_mean.assign(np.zeros(32))
+    model = add_class_head(load_backbone(size=32), 3, seed=0)
     x = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), "uint8")
-    y = np.asarray(model(x)).argmax(axis=-1)
+    logits = np.asarray(model(x))
+    second, first = np.sort(logits, axis=-1)[:, -2:].T
+    assert (first - second).min() > 0.01  # so that no processor's rounding decides an answer
+    y = logits.argmax(axis=-1)
     y[:3] = (y[:3] + 1) % 3
     assert accuracy(model, (x, y), fold_batch_norm=True) == accuracy(model, (x, y)) == 9 / 12
     assert mean_recall(model, (x, y), fold_batch_norm=True) == mean_recall(model, (x, y))

@@ -39,7 +39,7 @@ def test_without_data_the_command_says_so_in_a_sentence(tmp_path):
 @pytest.fixture
 def study(monkeypatch, tmp_path):
     arms = {
-        "fast": Arm("a fast one", "baseline", {"best": -1}, tuned=True),
+        "fast": Arm("a fast one", "baseline", {"best": 0}, tuned=True),
         "slow": Arm("a slow one", "transfer", {"best": -3}, tuned=True),
     }
     axis = Axis("labels", "labels per class", (1, 2, 3))
@@ -59,10 +59,10 @@ def test_a_study_is_tuned_measured_and_stored_and_goes_on_where_it_was(study, tm
     assert len(stored) == 12 and set(stored[stored["arm"] == "slow"]["learning_rate"]) == {1e-3}
     spec = json.loads((tmp_path / "results/parabola.json").read_text())["spec"]
     # The fast one's best is the highest rate there is, the slow one's lies inside once 0.0003 was tried.
-    assert spec["rates"]["fast/2"] == 0.1 and spec["rates_at_edge"] == ["fast/1", "fast/3"]
-    assert spec["rates_offered"] == [3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1]
-    # Two values, three seeds; the fast one was offered five rates, the slow one four.
-    assert spec["tuning"] == {"runs": 2 * 3 * (5 + 4), "tuned_at": {"fast": [1, 3], "slow": [1, 3]}}
+    assert spec["rates"]["fast/2"] == 1 and spec["rates_at_edge"] == ["fast/1", "fast/3"]
+    assert spec["rates_offered"] == [3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1]
+    # Two values, three seeds; the fast one was offered seven rates, the slow one four.
+    assert spec["tuning"] == {"runs": 2 * 3 * (7 + 4), "tuned_at": {"fast": [1, 3], "slow": [1, 3]}}
 
     logs = {path.name: path.read_bytes() for path in (tmp_path / "work").glob("*.jsonl")}
     command_line.main(["results", "parabola", "--jobs", "1"])

@@ -56,9 +56,8 @@ def test_what_was_not_run_cannot_be_drawn(target, depth, labels, words):
 
 def test_moving_a_control_changes_words_and_picture(freezing):
     words, picture = freezing.message.value, freezing.picture.value
-    assert (
-        picture.startswith('<img alt="Sketches, 20 labels per class: highest') and 'src="data:image/png;base64,' in picture
-    )
+    assert picture.startswith('<img alt="Sketches, 20 labels per class: highest')
+    assert 'src="data:image/png;base64,' in picture
     assert "frozen: nothing" in words
     freezing.depth.value = "conv4"
     assert "frozen: all but the head" in freezing.message.value and freezing.picture.value != picture
