@@ -1,8 +1,11 @@
 """Do the saved notebooks keep the rules of `rules.py`, and does each rule bite?"""
 
+import re
+
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbval.plugin import get_sanitize_patterns
 
 from tests.conditions import ROOT
 from tests.notebooks import rules
@@ -175,3 +178,10 @@ def test_what_is_shown_on_purpose_is_allowed():
     notebook.cells[2].metadata.tags = ["raises-exception"]
     notebook.cells[1].metadata.tags = notebook.cells[3].metadata.tags = ["nbval-ignore-output"]
     assert [found for found in rules.RULES if found(notebook)] == []
+
+
+def test_pictures_are_taken_out_before_patterns_that_take_long_for_long_texts():
+    (first, replacement), *_ = get_sanitize_patterns(
+        (ROOT / "tests/notebooks/sanitize.cfg").read_text(encoding="utf-8")
+    )
+    assert re.sub(first, replacement, '<img src="data:image/png;base64,iVBOR/+=">') == '<img src="PICTURE">'
