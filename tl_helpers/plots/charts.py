@@ -55,7 +55,7 @@ def picture(content, told):
     str
     """
     style = "max-width: 100%; height: auto; display: block"
-    return f'<img alt="{html.escape(told)}" style="{style}" src="data:image/png;base64,{content.strip()}">'
+    return f'<img alt="{html.escape(told)}" style="{style}" src="data:image/png;base64,{content}">'
 
 
 def titles(figure):

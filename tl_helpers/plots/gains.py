@@ -85,8 +85,8 @@ def gain(study, treatment, baseline=None, *, since=None, score="score", unit=Non
     TypeError
         If the prediction is none, or the study no study.
     ValueError
-        If there is no such arm, if two arms ran at no common value, if lists of two lengths are given, or if it is open
-        for which value a prediction is made.
+        If there is no such arm, if two arms ran at no common value, if lists of two lengths are given, if a study is
+        told a unit, which it has, or if it is open for which value a prediction is made.
     """
     number = check_prediction(guess)
     compared = _compared(as_study(study, score, unit), treatment, baseline, since, score)

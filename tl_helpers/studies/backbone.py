@@ -12,6 +12,7 @@ from tl_helpers.experiments.design import Arm, Axis
 from tl_helpers.models.backbones import load_backbone
 from tl_helpers.models.features import extract_features, probe
 from tl_helpers.models.heads import add_class_head
+from tl_helpers.studies.freezing import FACTOR
 from tl_helpers.studies.study import LADDER, Study
 from tl_helpers.training.evaluation import accuracy
 from tl_helpers.training.fit import fit_transfer
@@ -20,7 +21,6 @@ from tl_helpers.training.report import trainable_report
 
 SIZE, UPDATES = 64, 100
 LORA_RANK = 4
-FACTOR = 2.6  # Howard and Ruder 2018, section 3.2
 HEAD_RATE = 1e-2
 CHANCE = 17.6
 
