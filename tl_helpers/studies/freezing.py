@@ -281,8 +281,9 @@ STUDIES = (
         axis=Axis("depth", "copied layers", tuple(range(len(SWEEP_LAYERS) + 1))),
         seeds=tuple(range(5)),
         rates=FEWER_RATES,
-        tuning_seeds=(100,),
         compared=("AnB+", "BnB+"),
+        # With a layer more that is frozen another network is trained: its rate is its own.
+        smooth=False,
     ),
     Study("freeze_sketches", freeze_sketches, arms=_WAYS, chance=10.4, **_TARGETS),
     Study("freeze_shoes", freeze_shoes, arms=_WAYS, chance=35.3, **_TARGETS),

@@ -43,6 +43,9 @@ class Study:
         The score of the best answer that is always the same, in the unit of the score.
     compared : tuple of str, optional
         Treatment and baseline of the main comparison.
+    smooth : bool
+        Whether the best rate changes little from one number of the axis to the next, as with the size of the data. Not
+        where the axis says what is trained at all, such as how deep.
 
     Raises
     ------
@@ -61,6 +64,7 @@ class Study:
     metric: str = "accuracy in %"
     chance: float | None = None
     compared: tuple[str, str] | None = None
+    smooth: bool = True
 
     def __post_init__(self):
         named = {arm.check_of for arm in self.arms.values() if arm.check_of} | set(self.compared or ())
@@ -73,6 +77,11 @@ class Study:
     def tuned(self):
         """Return the keys of the arms whose learning rate is tuned."""
         return tuple(key for key, arm in self.arms.items() if arm.tuned)
+
+    @property
+    def is_smooth(self):
+        """Return whether rates at neighbouring values of the axis belong together."""
+        return self.smooth and self.axis.is_ordered
 
     def values_of(self, key):
         """Return the values of the axis at which an arm runs."""
@@ -88,10 +97,11 @@ class Study:
         Returns
         -------
         tuple
-            Of an axis of three numbers or more every second and the last; otherwise all at which the arm runs.
+            Of an axis of three numbers or more every second and the last, where rates are smooth along it; otherwise
+            all at which the arm runs.
         """
         values = self.values_of(key)
-        sparse = self.axis.is_ordered and len(values) > 2
+        sparse = self.is_smooth and len(values) > 2
         return tuple(dict.fromkeys((*values[::2], values[-1]))) if sparse else values
 
     def controls_of(self, key):

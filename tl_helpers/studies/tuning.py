@@ -39,10 +39,10 @@ class Tuning(NamedTuple):
 def tune(study, *, path, n_jobs):
     """Choose a learning rate for each tuned arm and value of the axis by mean scores on the validation split.
 
-    Runs are made at every second value of an axis of numbers and at its last, at every value of one of names
-    (:meth:`tl_helpers.studies.study.Study.tuning_values`). Along numbers the choice is smooth: of all ways in which
-    neighbouring rates are at most one of those offered apart, the one with the best mean score. A value in between gets
-    the geometric mean of its neighbours' rates.
+    Along an axis of numbers the choice is smooth: runs are made at every second value and at the last
+    (:meth:`tl_helpers.studies.study.Study.tuning_values`); of all ways in which neighbouring rates are at most one of
+    those offered apart, the one with the best mean score is taken; a value in between gets the geometric mean of its
+    neighbours' rates. Along an axis of names, or one that is not smooth, every value is for itself.
 
     Every arm is offered ``study.rates`` first. Where one of its choices lies at an end, that arm is offered the next
     rate of :data:`tl_helpers.studies.study.LADDER` as well, at all its values, until its choices lie inside.
@@ -74,7 +74,7 @@ def tune(study, *, path, n_jobs):
         values = {name: study.tuning_values(arm) for name, arm in wanted.items()}
         runs = _run_arms(study, tuning_run, values, study.tuning_seeds, **settings)
         scores = _scores(runs, candidates, study.axis.values)
-        choose = _smoothest if study.axis.is_ordered else _best
+        choose = _smoothest if study.is_smooth else _best
         chosen = {arm: choose([scores[arm, value] for value in study.tuning_values(arm)]) for arm in offers}
         wider = {arm: _wider(offer, chosen[arm]) for arm, offer in offers.items()}
         wider = {arm: offer for arm, offer in wider.items() if offer != offers[arm]}
