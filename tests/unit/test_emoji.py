@@ -211,3 +211,11 @@ def test_arrays_cannot_be_changed():
     data = load_emoji("black", "test")
     with pytest.raises(ValueError, match="read-only"):
         data.x[0] = 0
+
+
+def test_a_cut_out_is_the_drawing_without_the_white():
+    white, cut = load_emoji("noto", "test"), load_emoji("noto", "test", cut_out=True)
+    opaque = cut.x[..., 3] == 255
+    assert cut.x.shape == (*white.x.shape[:3], 4) and (cut.ids == white.ids).all() and (cut.y == white.y).all()
+    assert (cut.x[opaque][:, :3] == white.x[opaque]).all()
+    assert (white.x[cut.x[..., 3] == 0] == 255).all() and cut.domain != white.domain

@@ -38,7 +38,7 @@ def _emoji_drawings(style):
     return drawings
 
 
-def load_emoji(style="noto", split="train", *, fold=0, labels="clean8", size=64):
+def load_emoji(style="noto", split="train", *, fold=0, labels="clean8", size=64, cut_out=False):
     """Load emoji on white: the same 1,409 concepts in five styles, which are five domains.
 
     Within a fold no concept is in two splits, and a concept is in the same split in every style: what is learnt from
@@ -60,12 +60,15 @@ def load_emoji(style="noto", split="train", *, fold=0, labels="clean8", size=64)
         a label are left out.
     size : int
         Side in pixels, 8…512. Sizes other than 64 are resampled (Lanczos).
+    cut_out : bool
+        Whether the ground stays transparent instead of white: a fourth channel says how opaque a pixel is.
 
     Returns
     -------
     Dataset
-        ``x`` of shape ``(n, size, size, 3)``; ``masks`` where the drawing covers at least half a pixel; ``texts`` the
-        name, then keywords, separated by ``", "``; ``ids`` the code points, such as ``"1F9D1-200D-1F373"``.
+        ``x`` of shape ``(n, size, size, 3)``, or 4 of cut-outs; ``masks`` where the drawing covers at least half a
+        pixel; ``texts`` the name, then keywords, separated by ``", "``; ``ids`` the code points, such as
+        ``"1F9D1-200D-1F373"``.
 
     Raises
     ------
@@ -85,9 +88,11 @@ def load_emoji(style="noto", split="train", *, fold=0, labels="clean8", size=64)
     chosen = label.notna() if split == "all" else label.notna() & (table[f"fold{fold}"] == split)
     rows, table = np.flatnonzero(chosen), table[chosen]
     drawings = _emoji_drawings(style)[rows]
-    domain = Domain(f"emoji/{style}", (size, size, 3), f"emoji on white, {EMOJI_STYLES[style]}")
+    ground = "cut out" if cut_out else "on white"
+    x = resize(drawings if cut_out else on_white(drawings), size)
+    domain = Domain(f"emoji/{style}" + "/cut out" * cut_out, x.shape[1:], f"emoji {ground}, {EMOJI_STYLES[style]}")
     return Dataset(
-        x=resize(on_white(drawings), size),
+        x=x,
         y=label[chosen].map(label_names.index).to_numpy("int64"),
         domain=domain,
         task=Task(f"emoji/{labels}", label_names),

@@ -49,7 +49,7 @@ def resize(pictures, size):
     Parameters
     ----------
     pictures : numpy.ndarray
-        ``uint8``, ``(n, h, h)`` or ``(n, h, h, 3)``.
+        ``uint8``, ``(n, h, h)``, ``(n, h, h, 3)`` or ``(n, h, h, 4)``, the last with opacity.
     size : int
         Side to give them, in pixels.
 
