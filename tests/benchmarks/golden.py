@@ -15,6 +15,7 @@ one place to rewrite where a module moves.
 """
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import math
@@ -52,9 +53,9 @@ from tl_helpers.models.heads import add_box_head, add_class_head, add_mask_head
 from tl_helpers.models.small_network import adapt_input, body_of, rescale_activations, small_cnn, small_cnn_body
 from tl_helpers.models.source_models import load_source_model
 from tl_helpers.routes.taxonomy import ROUTES
-from tl_helpers.studies.catalogue import ROUTE_STUDIES, STUDIES
-from tl_helpers.studies.route_results import route_gains, route_verdict, run_route
-from tl_helpers.studies.tuning import measured_run, measured_settings, tuning_run
+from tl_helpers.studies.catalogue import STUDIES
+from tl_helpers.studies.route_results import route_gains, route_verdict
+from tl_helpers.studies.tuning import measure, measured_run, measured_settings, tuning_run
 from tl_helpers.training.adaptation import coral, coral_loss, fit_coral, fit_dann, reversal_schedule, standardise
 from tl_helpers.training.evaluation import accuracy, mean_recall
 from tl_helpers.training.fit import fit_transfer
@@ -211,6 +212,7 @@ STORED_COMPARISONS = {
     "task_importance": None,
     "task_weighting": ("uncertainty", "static", []),
     "forgetting_garments": ("replay 0.001", "fine_tuning 0.001", []),
+    **{route.study: (*STUDIES[route.study].compared, []) for route in ROUTES},
 }
 # Resampling takes long, so these stand for all.
 BOOTSTRAPPED = ("street_labels", "photos_from_emoji")
@@ -235,20 +237,18 @@ def run_candidate(study, arm, rate, value, seed):
 
 
 def stored_settings(name):
-    """Return what was asked for when a study was stored; a route's is in the table of all routes."""
-    return (
-        study_provenance("routes")["spec"]["studies"][name] if name in ROUTE_STUDIES else study_provenance(name)["spec"]
-    )
+    """Return what was asked for when a study was stored."""
+    return study_provenance(name)["spec"]
 
 
 def study_slices():
     """Return name → function of every run of a study."""
-    missing = set(STUDIES | ROUTE_STUDIES) ^ set(CELLS) | set(STUDIES) ^ set(STORED_COMPARISONS)
+    missing = set(STUDIES) ^ set(CELLS) | set(STUDIES) ^ set(STORED_COMPARISONS)
     if missing:
         raise ValueError(f"CELLS and STORED_COMPARISONS must name every study, no other: see {sorted(missing)}.")
     slices = {}
     for name, cells in CELLS.items():
-        study, rates = (STUDIES | ROUTE_STUDIES)[name], stored_settings(name)["rates"]
+        study, rates = STUDIES[name], stored_settings(name)["rates"]
         for cell in cells:
             slices["study/{}/{}/{}/seed {}".format(name, *cell)] = partial(run_cell, study, rates, *cell)
         for words, cell in TUNING_CELLS.get(name, {}).items():
@@ -590,15 +590,17 @@ def stored_statistics(name):
 
 
 def route_statistics():
-    stored = load_study("routes")
-    verdicts = {route.name: verdict_of(route_verdict(route, stored)) for route in ROUTES}
-    return verdicts | {"gains": table_of(route_gains(stored), "route", "budget")}
+    verdicts = {route.name: verdict_of(route_verdict(route)) for route in ROUTES}
+    return verdicts | {"gains": table_of(route_gains(), "route", "budget")}
 
 
 def route_in_a_worker():
     """Run one cell of a route in a worker process, which imports the kit by the names of its modules."""
-    runs = run_route("Task Fine-Tuning", budgets=[5], seeds=[1], arms=["linear_probing"])
-    return table_of(runs.drop(columns=["seconds", "spec"]), "route", "arm", "budget", "seed")
+    study = STUDIES["route_parallel_training"]
+    axis, arms = dataclasses.replace(study.axis, values=(5,)), {"separate": study.arms["separate"]}
+    one = dataclasses.replace(study, arms=arms, axis=axis, seeds=(1,), compared=None)
+    runs = measure(one, stored_settings(study.name)["rates"], path=None, n_jobs=1)
+    return table_of(runs.drop(columns=["run_seconds", "run_cpu_seconds", "spec"]), "arm", "budget", "seed")
 
 
 def kit_slices():

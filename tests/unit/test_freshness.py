@@ -16,8 +16,7 @@ from tl_helpers.experiments.design import Arm, Axis
 from tl_helpers.files import checksum_list
 from tl_helpers.grid.run import run_grid
 from tl_helpers.grid.stored import load_table, study_provenance
-from tl_helpers.routes.taxonomy import ROUTES
-from tl_helpers.studies import freshness, make, route_results, tuning
+from tl_helpers.studies import freshness, make, tuning
 from tl_helpers.studies.catalogue import STUDIES
 from tl_helpers.studies.freshness import judge, verify
 from tl_helpers.studies.study import Study
@@ -25,7 +24,7 @@ from tl_helpers.studies.study import Study
 STALE = Path(__file__).with_name("stale_studies.toml")
 
 
-@pytest.mark.parametrize("name", [*STUDIES, "routes"])
+@pytest.mark.parametrize("name", STUDIES)
 def test_every_stored_study_is_fresh_or_listed_with_its_reason(name):
     listed, judged = tomllib.loads(STALE.read_text(encoding="utf-8")), judge(name)
     if name in listed:
@@ -39,7 +38,7 @@ def test_every_stored_study_is_fresh_or_listed_with_its_reason(name):
 
 
 def test_only_stored_studies_are_listed():
-    assert set(tomllib.loads(STALE.read_text(encoding="utf-8"))) <= {*STUDIES, "routes"}
+    assert set(tomllib.loads(STALE.read_text(encoding="utf-8"))) <= set(STUDIES)
 
 
 HELPERS = """
@@ -185,7 +184,7 @@ def unmark(folder, name="hill"):
 def test_the_command_tells_of_all_and_fails_unless_all_are_fresh(study, folder, monkeypatch, capsys):
     assert command_line.main(["results", "--check", "hill"]) == 0
     put_on_list(monkeypatch, hill=study, other=study)
-    monkeypatch.setattr(command_line, "_known_studies", lambda: {"hill": "", "other": ""})  # without "routes"
+    monkeypatch.setattr(command_line, "_known_studies", lambda: {"hill": "", "other": ""})
     assert command_line.main(["results", "--check"]) == 1
     assert capsys.readouterr().out == "hill: fresh\nhill: fresh\nother: missing\n"
     unmark(folder)
@@ -258,29 +257,6 @@ def test_where_scores_differ_nothing_is_written(study, folder, monkeypatch, caps
     expected = f"hill: 2 scores made again differ by {words} at most (apart: slow at 1). The mark stays as it was.\n"
     assert capsys.readouterr().out == expected
     assert {path.name: path.read_bytes() for path in (folder / "data/results").iterdir()} == before
-
-
-def test_the_studies_of_all_routes_are_one_table_with_one_mark(folder, monkeypatch):
-    runs = importlib.import_module("hills.runs")
-    of_route = Study("hill", runs.hill, {key: ARMS[key] for key in ("fast", "slow")}, AXIS, (0, 1), rates=(1e-3, 1e-2))
-    further = Study("slope", runs.slope, {key: Arm(key, "baseline") for key in ("one", "two")}, AXIS, (0, 1))
-    route = dataclasses.replace(ROUTES[0], study="hill", further_studies=("slope",))
-    put_on_list(monkeypatch, slope=further)
-    for module in (freshness, route_results):
-        monkeypatch.setattr(module, "ROUTES", (route,))
-        monkeypatch.setattr(module, "ROUTE_STUDIES", {"hill": of_route})
-        monkeypatch.setattr(module, "STUDIES", {"slope": further})
-    make.run_study("routes", n_jobs=1)
-    assert set(record(folder, "routes")["code"]) == {"hill", "slope", "height", "PEAK"}
-    assert judge("routes").state == "fresh"
-    assert verify("routes").agrees and record(folder, "routes")["verified"]["scores"] == 4
-
-    monkeypatch.setattr(
-        freshness, "STUDIES", {"slope": dataclasses.replace(further, axis=dataclasses.replace(AXIS, values=(1, 3)))}
-    )
-    assert str(judge("routes")) == "routes: stale (budgets of slope)"
-    monkeypatch.setattr(freshness, "ROUTES", (dataclasses.replace(route, further_studies=()),))
-    assert str(judge("routes")) == "routes: stale (studies of the routes, slope is gone)"
 
 
 def test_the_help_tells_of_both(capsys):

@@ -8,7 +8,8 @@ import pytest
 from tl_helpers import widgets
 from tl_helpers.experiments.stored import load_study
 from tl_helpers.routes.taxonomy import ROUTES, find_route, route_of
-from tl_helpers.studies.catalogue import ROUTE_STUDIES
+from tl_helpers.studies import live
+from tl_helpers.studies.catalogue import STUDIES
 from tl_helpers.studies.route_results import route_gains
 from tl_helpers.widgets import route as route_module
 
@@ -36,10 +37,9 @@ def test_every_cell_can_be_lit_and_tells_its_route(explorer, task, domain, order
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 def test_the_figure_shows_the_stored_gain_and_lights_one_cell(route):
     figure, words = widgets.route_figure(route)
-    gains = route_gains(load_study("routes"))
-    gains = gains[gains["route"] == route.name]
+    gains = route_gains([route])
     axes = {axis.get_xlabel(): axis for axis in figure.axes}
-    axis = axes[load_study("routes").runs.set_index("route")["budget_unit"][route.name].iloc[0]]
+    axis = axes[load_study(route.study).axis.unit]
     drawn = axis.containers[0][0].get_ydata()
     assert list(drawn) == pytest.approx(gains["difference"].tolist())
     matrix = figure.axes[0]
@@ -61,20 +61,20 @@ def run_as_stored(asked):
 
         def run(self, arm, value, seed, *, rate=None):
             asked.append((arm, value, seed, rate))
-            runs = load_study("routes").part(self.study.name).runs
+            runs = load_study(self.study.name).runs
             (score,) = runs[(runs["arm"] == arm) & (runs["budget"] == value) & (runs["seed"] == seed)]["score"]
             return {"score": score}
 
-    return {name: Stored(study) for name, study in ROUTE_STUDIES.items()}
+    return {name: Stored(study) for name, study in STUDIES.items()}
 
 
 def test_the_button_runs_a_slice_in_this_process_and_shows_it(explorer, monkeypatch):
     asked = []
-    monkeypatch.setattr(route_module, "ROUTE_STUDIES", run_as_stored(asked))
+    monkeypatch.setattr(live, "STUDIES", run_as_stored(asked))
     explorer.task.value, explorer.domain.value, explorer.order.value = True, False, "sequential"
     before = explorer.picture.value
     explorer.button.click()
-    stored = load_study("routes").part(find_route("Domain Adaptation").study)
+    stored = load_study(find_route("Domain Adaptation").study)
     assert asked == [(arm, 10, 0, stored.rate(arm, 10)) for arm in stored.compared]
     assert "One seed, just now, at 10: +" in explorer.message.value
     assert explorer.picture.value != before and not explorer.button.disabled
@@ -83,7 +83,7 @@ def test_the_button_runs_a_slice_in_this_process_and_shows_it(explorer, monkeypa
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 def test_every_route_has_rates_for_its_slice(route, monkeypatch):
     asked, told = [], []
-    monkeypatch.setattr(route_module, "ROUTE_STUDIES", run_as_stored(asked))
+    monkeypatch.setattr(live, "STUDIES", run_as_stored(asked))
     runs = route_module._run_slice(route, told.append)
     assert len(runs) == len(told) == 2 and all(rate is None or rate > 0 for *_, rate in asked)
     assert told[0].endswith("(arm 1 of 2)") and told[0][0].isalpha()

@@ -7,13 +7,12 @@ from tl_helpers.datasets import collections
 from tl_helpers.datasets.street import load_street
 from tl_helpers.routes.taxonomy import ROUTES
 from tl_helpers.studies import routes as route_studies
-from tl_helpers.studies.catalogue import ROUTE_STUDIES, STUDIES
+from tl_helpers.studies.catalogue import STUDIES
 from tl_helpers.studies.study import Arm, Axis, Study
 
 
 def test_every_route_has_its_study_and_its_comparison():
-    assert [route.study for route in ROUTES] == list(ROUTE_STUDIES)
-    for study in ROUTE_STUDIES.values():
+    for study in (STUDIES[route.study] for route in ROUTES):
         (treatment, baseline), controls = study.compared, study.controls_of(study.compared[1])
         assert {treatment, baseline, *controls} <= set(study.tuned) and len(study.axis.values) == 5
         assert len(study.seeds) >= 5
@@ -25,9 +24,9 @@ def test_every_route_has_its_study_and_its_comparison():
         assert roles == ["transfer", *["baseline"] * (1 + len(controls))]
 
 
-@pytest.mark.parametrize("name", ROUTE_STUDIES)
+@pytest.mark.parametrize("name", [route.study for route in ROUTES])
 def test_treatment_and_baseline_run_with_the_same_updates(name):
-    study = ROUTE_STUDIES[name]
+    study = STUDIES[name]
     for arm in study.compared:
         settings = study.arms[arm].settings
         assert "updates" not in settings and "head" not in settings
@@ -36,7 +35,7 @@ def test_treatment_and_baseline_run_with_the_same_updates(name):
 
 
 def test_a_source_of_shuffled_labels_is_a_control():
-    arm = ROUTE_STUDIES["route_task_fine_tuning"].arms["fine_tuning_random_source"]
+    arm = STUDIES["route_task_fine_tuning"].arms["fine_tuning_random_source"]
     assert arm.role == "control" and arm.settings["random_source"]
 
 
@@ -62,7 +61,7 @@ def test_the_two_collections_of_digits_are_apart_and_complete():
             assert x.shape[1:] == (28, 28, 1) and x.dtype == "uint8" and set(y) == set(range(10))
 
 
-@pytest.mark.parametrize("study", (STUDIES | ROUTE_STUDIES).values(), ids=lambda study: study.name)
+@pytest.mark.parametrize("study", STUDIES.values(), ids=lambda study: study.name)
 def test_every_arm_has_a_label_and_settings_of_its_own(study):
     labels = [arm.label for arm in study.arms.values()]
     assert len(set(labels)) == len(labels)

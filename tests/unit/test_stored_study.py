@@ -7,23 +7,14 @@ import pytest
 from tl_helpers.experiments.stored import load_study
 from tl_helpers.experiments.verdict import transfer_verdict
 from tl_helpers.grid.stored import save_study
-from tl_helpers.studies.catalogue import ROUTE_STUDIES, STUDIES
+from tl_helpers.studies.catalogue import STUDIES
 from tl_helpers.studies.make import describe_stored
-from tl_helpers.studies.route_results import route_of_study
 
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=lambda study: study.name)
 def test_what_is_stored_of_a_study_is_what_the_catalogue_says(study):
     told = load_study(study.name).provenance["spec"]["design"]
     assert told == study.design(), f"run tl_helpers.studies.make.describe_stored({study.name!r})"
-
-
-def test_the_parts_of_the_routes_are_stored_as_the_catalogue_says():
-    parts = load_study("routes").provenance["spec"]["studies"]
-    assert set(ROUTE_STUDIES) < set(parts)
-    for name, spec in parts.items():
-        design = (ROUTE_STUDIES | STUDIES)[name].design() | {"route": route_of_study(name).name}
-        assert spec["design"] == design, "run tl_helpers.studies.make.describe_stored('routes')"
 
 
 def test_arms_axis_rates_and_controls_are_there():
@@ -38,8 +29,6 @@ def test_arms_axis_rates_and_controls_are_there():
         study.rate("forest", 20)
     with pytest.raises(ValueError, match="no arm 'magic'; it has forest"):
         study.label("magic")
-    with pytest.raises(ValueError, match="no part 'route_weight_sharing'; it has none"):
-        study.part("route_weight_sharing")
 
 
 def test_a_verdict_finds_controls_rates_and_chance_by_itself():
@@ -58,14 +47,6 @@ def test_a_verdict_finds_controls_rates_and_chance_by_itself():
     assert {check.passed for check in found.checks} <= {True, False}  # none is left unasked
     alone = transfer_verdict(study, "fine_tuning", "scratch", controls=())
     assert labels["scratch_longer"] not in str(alone)
-
-
-def test_the_part_of_a_route_holds_its_own_runs():
-    part = load_study("routes").part("route_dataset_merging")
-    assert set(part.runs["arm"]) == set(part.arms) and set(part.runs["route"]) == {"Dataset Merging"}
-    assert part.chance == 10.4 and part.compared == ("merged_0", "own")
-    with pytest.raises(ValueError, match="no part 'route_weight_sharing'; it has none"):
-        part.part("route_weight_sharing")
 
 
 def test_a_table_of_ones_own_is_read_without_a_design(tmp_path):

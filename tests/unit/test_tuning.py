@@ -1,5 +1,6 @@
 """Rates are tuned at every second value, smooth along an axis of numbers, and filled in between."""
 
+import dataclasses
 import functools
 import itertools
 import math
@@ -62,6 +63,14 @@ def test_neighbours_do_not_jump():
     rates = sorted({rate for rate in found.offered})
     places = [rates.index(found.rates[f"a/{value}"]) for value in (1, 4, 16)]
     assert all(abs(a - b) <= 1 for a, b in itertools.pairwise(places))
+
+
+def test_along_an_axis_that_is_not_smooth_every_number_is_for_itself():
+    best = {1: 3e-3, 2: 1e-3, 4: 3e-2, 8: 3e-3, 16: 3e-4}
+    apart = dataclasses.replace(study(best=list(best.items())), smooth=False)
+    assert apart.tuning_values("a") == VALUES and not apart.is_smooth
+    found = tune(apart, path=None, n_jobs=1)
+    assert found.rates == {f"a/{value}": rate for value, rate in best.items()} and found.at_edge == []
 
 
 def diverges(value, seed, *, rate, split):

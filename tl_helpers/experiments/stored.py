@@ -109,29 +109,6 @@ class StoredStudy:
         """
         return tuple(key for key, other in self.arms.items() if other.check_of == arm)
 
-    def part(self, name):
-        """Return one of the studies of which this one is made up, such as a route's.
-
-        Parameters
-        ----------
-        name : str
-
-        Returns
-        -------
-        StoredStudy
-
-        Raises
-        ------
-        ValueError
-            If there is no such part.
-        """
-        parts = self.provenance["spec"].get("studies", {})
-        if name not in parts:
-            raise ValueError(f"The study {self.name!r} has no part {name!r}; it has {', '.join(parts) or 'none'}.")
-        design = parts[name]["design"]
-        runs = self.runs[(self.runs["route"] == design["route"]) & self.runs["arm"].isin(list(design["arms"]))]
-        return _study(name, runs, parts[name], self.provenance | {"spec": parts[name]})
-
 
 def _study(name, runs, spec, provenance):
     design = spec.get("design", {})

@@ -37,11 +37,9 @@ class Route:
     ours : str
         The recognisable counterpart that this kit runs.
     study : str
-        Its experiment: a key of :data:`tl_helpers.studies.catalogue.ROUTE_STUDIES`.
+        Its experiment: a key of :data:`tl_helpers.studies.catalogue.STUDIES`.
     pair : Pair
         Its source and target.
-    further_studies : tuple of str
-        Experiments of the same route in another world: keys of :data:`tl_helpers.studies.catalogue.STUDIES`.
     """
 
     name: str
@@ -53,7 +51,6 @@ class Route:
     ours: str
     study: str
     pair: Pair = field(repr=False, compare=False)
-    further_studies: tuple[str, ...] = ()
 
 
 ROUTES = (
@@ -126,7 +123,6 @@ ROUTES = (
         "one network learns digits from two collections, one scanned at 28 × 28 pixels, one at 8 × 8",
         "route_weight_sharing",
         Pair(digits("8 x 8"), digits("28 x 28"), label_map={digit: digit for digit in "0123456789"}),
-        further_studies=("emoji_text",),
     ),
     Route(
         "Multi-Task Learning",

@@ -1,5 +1,5 @@
 from .adaptation import PHOTO_PAIRS as PHOTO_PAIRS
-from .catalogue import ROUTE_STUDIES as ROUTE_STUDIES, STUDIES as STUDIES
+from .catalogue import STUDIES as STUDIES
 from .features import (
     CHANCE as CHANCE,
     PREPARATIONS as PREPARATIONS,
@@ -18,8 +18,9 @@ from .frozen_features import (
     load_family as load_family,
     pictures_of as pictures_of,
 )
+from .live import run_now as run_now
 from .multitask import learn_sketches as learn_sketches
-from .route_results import route_gains as route_gains, route_verdict as route_verdict, run_route as run_route
+from .route_results import route_gains as route_gains, route_verdict as route_verdict
 from .street import rare_shares as rare_shares
 from .study import Study as Study
 from .text import emoji_with_text as emoji_with_text

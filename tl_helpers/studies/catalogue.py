@@ -6,8 +6,6 @@ from tl_helpers.studies import adaptation, backbone, emoji, features, freezing, 
 
 STUDIES = {
     study.name: study
-    for family in (emoji, street, freezing, backbone, features, adaptation, text, multitask)
+    for family in (emoji, street, freezing, backbone, features, routes, adaptation, text, multitask)
     for study in family.STUDIES
 }
-# The eight routes: all together are the stored study "routes".
-ROUTE_STUDIES = {study.name: study for study in routes.STUDIES}

@@ -11,10 +11,8 @@ import numpy as np
 
 from tl_helpers.files import checksums, data_folder
 from tl_helpers.grid.stored import extend_provenance, load_table, study_provenance
-from tl_helpers.routes.taxonomy import ROUTES
-from tl_helpers.studies.catalogue import ROUTE_STUDIES, STUDIES
+from tl_helpers.studies.catalogue import STUDIES
 from tl_helpers.studies.dependencies import dependencies
-from tl_helpers.studies.route_results import route_of_study
 from tl_helpers.studies.tuning import measure
 
 TOLERANCE = 1e-3
@@ -65,32 +63,13 @@ class Verification(NamedTuple):
         return f"{self.name}: {self.words}"
 
 
-def studies_behind(name):
-    """Return the studies whose runs stand in one stored table.
-
-    Parameters
-    ----------
-    name : str
-        One of :data:`tl_helpers.studies.catalogue.STUDIES`, or ``"routes"``.
-
-    Returns
-    -------
-    dict of str to Study
-        One, or for ``"routes"`` those of all routes, then their further ones.
-    """
-    if name != "routes":
-        return {name: STUDIES[name]}
-    names = [route.study for route in ROUTES] + [further for route in ROUTES for further in route.further_studies]
-    return {one: (ROUTE_STUDIES | STUDIES)[one] for one in names}
-
-
 def code_mark(name):
     """Return the mark of the code that a study depends on today.
 
     Parameters
     ----------
     name : str
-        See :func:`studies_behind`.
+        One of :data:`tl_helpers.studies.catalogue.STUDIES`.
 
     Returns
     -------
@@ -102,8 +81,8 @@ def code_mark(name):
     tl_helpers.studies.dependencies.UnknownDependency
         If it cannot be told what the study depends on.
     """
-    functions = [study.function for study in studies_behind(name).values()]
-    return dependencies(*((function.__module__, function.__qualname__) for function in functions))
+    function = STUDIES[name].function
+    return dependencies((function.__module__, function.__qualname__))
 
 
 def judge(name):
@@ -112,7 +91,7 @@ def judge(name):
     Parameters
     ----------
     name : str
-        See :func:`studies_behind`.
+        See :func:`code_mark`.
 
     Returns
     -------
@@ -144,14 +123,14 @@ def judge(name):
 def verify(name, *, n_jobs=1):
     """Make a few runs of a stored study again, and renew its mark if they agree.
 
-    Of each study behind the table these are the first arm, the first that is tuned, and the last, at the smallest
-    budget (of a study with one arm, that at the two smallest), with the first seed and the stored learning rates. It is
-    a spot check: what the other arms use may have changed all the same.
+    These are the first arm, the first that is tuned, and the last, at the smallest budget (of a study with one arm,
+    that at the two smallest), with the first seed and the stored learning rates. It is a spot check: what the other
+    arms use may have changed all the same.
 
     Parameters
     ----------
     name : str
-        See :func:`studies_behind`.
+        See :func:`code_mark`.
     n_jobs : int
         Worker processes.
 
@@ -175,14 +154,9 @@ def verify(name, *, n_jobs=1):
             name, False, f"{', '.join(judged.other)} changed. Make it anew: python run.py results {name}"
         )
     path, mark = _path(name), code_mark(name)
-    stored, spec = load_table(path), study_provenance(path)["spec"]
-    differences = {}
-    for one, study in studies_behind(name).items():
-        again = measure(_spot_check(study), _spec_of(one, spec)["rates"], path=None, n_jobs=n_jobs)
-        rows = stored
-        if "route" in stored:
-            rows = stored[stored["route"] == route_of_study(one).name]
-        differences |= _differences(again, rows, f" of {one}" if "route" in stored else "")
+    rates = study_provenance(path)["spec"]["rates"]
+    again = measure(_spot_check(STUDIES[name]), rates, path=None, n_jobs=n_jobs)
+    differences = _differences(again, load_table(path))
     largest = max(differences.values())
     compared = f"{len(differences)} scores made again differ by {largest:.3g} at most"
     apart = [run for run, difference in differences.items() if not difference <= TOLERANCE]
@@ -196,10 +170,6 @@ def verify(name, *, n_jobs=1):
 def _path(name):
     # By its path, so that a table is read before its new checksum is listed.
     return data_folder() / f"results/{name}.csv"
-
-
-def _spec_of(study, spec):
-    return spec["studies"][study] if "studies" in spec else spec
 
 
 def _definition(study):
@@ -227,35 +197,29 @@ def _spot_check(study):
 
 def _other_changes(name, record):
     """Yield what of a study's definition and data is not as it was when the study was made."""
-    studies, listed = studies_behind(name), checksums()
-    if name == "routes" and set(studies) != set(record["spec"]["studies"]):
-        yield "studies of the routes"
-        return
-    for one, study in studies.items():
-        spec = _spec_of(one, record["spec"])
-        of_study = f" of {one}" if len(studies) > 1 else ""
-        definition = _definition(study)
-        for part in ("arms", "settings", "budgets", "seeds", "budget_unit", "metric"):
-            if part in spec and spec[part] != json.loads(json.dumps(definition[part])):
-                yield part + of_study
-        if "design" in spec and spec["design"]["tuning_seeds"] != list(study.tuning_seeds):
-            yield "tuning seeds" + of_study
-        # Tuning may offer more rates than the study begins with.
-        if definition["rates"] != set(spec["rates"]) or not definition["rates_offered"] <= set(spec["rates_offered"]):
-            yield "rates" + of_study
-        for file, digest in spec.get("data", {}).items():
-            # What is told of a stored study is renewed without its runs; the rates that were used stand in its table.
-            told = file.startswith("results/") and file.endswith(".json")
-            if not told and not listed.get(file, "").startswith(digest):
-                yield f"data/{file}{of_study}"
+    study, spec, listed = STUDIES[name], record["spec"], checksums()
+    definition = _definition(study)
+    for part in ("arms", "settings", "budgets", "seeds", "budget_unit", "metric"):
+        if part in spec and spec[part] != json.loads(json.dumps(definition[part])):
+            yield part
+    if "design" in spec and spec["design"]["tuning_seeds"] != list(study.tuning_seeds):
+        yield "tuning seeds"
+    # Tuning may offer more rates than the study begins with.
+    if definition["rates"] != set(spec["rates"]) or not definition["rates_offered"] <= set(spec["rates_offered"]):
+        yield "rates"
+    for file, digest in spec.get("data", {}).items():
+        # What is told of a stored study is renewed without its runs; the rates that were used stand in its table.
+        told = file.startswith("results/") and file.endswith(".json")
+        if not told and not listed.get(file, "").startswith(digest):
+            yield f"data/{file}"
 
 
-def _differences(again, stored, of_study):
+def _differences(again, stored):
     """Return run → by how much its score differs from the stored one at most; infinity where there is none."""
     differences = {}
     for (arm, budget, seed), rows in again.groupby(["arm", "budget", "seed"], sort=False):
         same = (stored["arm"] == arm) & (stored["budget"] == budget) & (stored["seed"] == seed)
         before, after = stored[same]["score"].to_numpy(float), rows["score"].to_numpy(float)
         differ = np.nan_to_num(abs(before - after), nan=np.inf) if len(before) == len(after) else np.array([np.inf])
-        differences[f"{arm} at {budget}{of_study}"] = float(differ.max())
+        differences[f"{arm} at {budget}"] = float(differ.max())
     return differences

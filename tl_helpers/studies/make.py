@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas
-
 from tl_helpers.files import data_folder
 from tl_helpers.grid.stored import extend_provenance, save_study, study_provenance
-from tl_helpers.studies.freshness import code_mark, studies_behind
-from tl_helpers.studies.route_results import route_of_study, tidy
+from tl_helpers.studies.catalogue import STUDIES
+from tl_helpers.studies.freshness import code_mark
 from tl_helpers.studies.tuning import measure, tune
 
 WORK = Path(".tl_cache/studies")
@@ -24,7 +22,7 @@ def run_study(name, *, n_jobs=2):
     Parameters
     ----------
     name : str
-        One of :data:`tl_helpers.studies.catalogue.STUDIES`, or ``"routes"``.
+        One of :data:`tl_helpers.studies.catalogue.STUDIES`.
     n_jobs : int
         Worker processes.
 
@@ -33,9 +31,8 @@ def run_study(name, *, n_jobs=2):
     pandas.DataFrame
         One row per run.
     """
-    studies = studies_behind(name)
     code = code_mark(name)  # before hours in which somebody may edit it
-    runs, spec = _run_routes(studies, n_jobs) if name == "routes" else _tune_and_measure(name, studies[name], n_jobs)
+    runs, spec = _tune_and_measure(name, STUDIES[name], n_jobs)
     path, command = data_folder() / f"results/{name}.csv", f"python run.py results {name}"
     save_study(runs, path, command=command, spec=spec, code=code)
     return runs
@@ -57,20 +54,6 @@ def _tune_and_measure(name, study, n_jobs):
     return runs, spec
 
 
-def _run_routes(studies, n_jobs):
-    """Run the studies of all routes; return one table, and what was asked for by study."""
-    tables, specs = [], {}
-    for name, study in studies.items():
-        runs, specs[name] = _tune_and_measure(name, study, n_jobs)
-        specs[name] |= runs.attrs["provenance"]
-        tables.append(tidy(name, runs))
-        specs[name]["design"]["route"] = route_of_study(name).name
-    table = pandas.concat(tables, ignore_index=True)
-    environments = [each for spec in specs.values() for each in spec.pop("environments")]
-    table.attrs["provenance"] = {"environments": [e for n, e in enumerate(environments) if e not in environments[:n]]}
-    return table, {"studies": specs}
-
-
 def describe_stored(name):
     """Write anew what the arms of a stored study are called and how they are to be judged; no run is repeated.
 
@@ -86,10 +69,8 @@ def describe_stored(name):
     """
     path = data_folder() / f"results/{name}.csv"
     spec = study_provenance(path)["spec"]
-    for one, study in studies_behind(name).items():
-        told = spec["studies"][one] if name == "routes" else spec
-        # The seeds that chose the rates are no words: they stay those of the runs.
-        kept = {key: seeds for key, seeds in told.get("design", {}).items() if key == "tuning_seeds"}
-        told["design"] = study.design() | kept | ({"route": route_of_study(one).name} if name == "routes" else {})
+    # The seeds that chose the rates are no words: they stay those of the runs.
+    kept = {key: seeds for key, seeds in spec.get("design", {}).items() if key == "tuning_seeds"}
+    spec["design"] = STUDIES[name].design() | kept
     extend_provenance(path, spec=spec)
     return path

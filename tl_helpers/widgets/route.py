@@ -12,7 +12,8 @@ import pandas
 from tl_helpers.experiments.stored import load_study
 from tl_helpers.plots import charts
 from tl_helpers.routes.taxonomy import ROUTES, find_route, route_of, source_and_target
-from tl_helpers.studies.catalogue import ROUTE_STUDIES
+from tl_helpers.studies.catalogue import STUDIES
+from tl_helpers.studies.live import run_now
 from tl_helpers.studies.route_results import route_verdict
 from tl_helpers.widgets.explorer import Explorer, beside, choice, escaped, paragraph, picture_of, words_below
 from tl_helpers.widgets.live import LiveButton
@@ -25,8 +26,7 @@ def route_figure(route, *, live=None):
     ----------
     route : Route or str
     live : pandas.DataFrame, optional
-        Runs made just now, with ``arm``, ``budget`` and ``score``, such as
-        :func:`tl_helpers.studies.route_results.run_route` returns them; their gains are drawn as stars.
+        Runs made just now, with ``arm``, ``budget`` and ``score``; their gains are drawn as stars.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def route_figure(route, *, live=None):
     """
     route = find_route(route)
     verdict = _verdict(route.name)
-    study = ROUTE_STUDIES[route.study]
+    study = STUDIES[route.study]
     figure = plt.figure(figsize=(9.4, 4.4), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(2, 3))
     charts.route_matrix(ROUTES, lit=route.name, axis=above.subplots())
@@ -93,7 +93,7 @@ def _live_gains(route, live):
     """Return (budget, gain) of runs made just now."""
     if live is None:
         return []
-    treatment, baseline = ROUTE_STUDIES[route.study].compared
+    treatment, baseline = STUDIES[route.study].compared
     scores = live.groupby(["budget", "arm"])["score"].mean().unstack()
     return list((scores[treatment] - scores[baseline]).items())
 
@@ -149,10 +149,6 @@ def route_explorer():
 
 def _run_slice(route, tell):
     """Run both arms of a route's comparison once, at its second budget and at the stored rates, in this process."""
-    study, stored = ROUTE_STUDIES[route.study], load_study("routes").part(route.study)
-    budget, rows = study.axis.values[1], []
-    for number, arm in enumerate(study.compared, start=1):
-        tell(f"{stored.label(arm)} (arm {number} of {len(study.compared)})")
-        rate = stored.rate(arm, budget) if study.arms[arm].tuned else None
-        rows.append({"arm": arm, "budget": budget, "score": study.run(arm, budget, 0, rate=rate)["score"]})
-    return pandas.DataFrame(rows)
+    budget = STUDIES[route.study].axis.values[1]
+    runs = run_now(load_study(route.study), budget, tell=tell)
+    return pandas.DataFrame({"arm": runs.index, "budget": budget, "score": runs["now"].to_numpy()})
