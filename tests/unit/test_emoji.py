@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tl_helpers.datasets.dataset import sample_budget
-from tl_helpers.datasets.emoji import EMOJI_FOLDS, EMOJI_LABELS, EMOJI_STYLES, load_emoji
+from tl_helpers.datasets.emoji import EMOJI_FOLDS, EMOJI_LABELS, EMOJI_STYLES, load_cut_outs, load_emoji
 from tl_helpers.files import data_folder, read_sheet, read_table
 
 SPLITS = ("train", "validation", "test")
@@ -214,7 +214,7 @@ def test_arrays_cannot_be_changed():
 
 
 def test_a_cut_out_is_the_drawing_without_the_white():
-    white, cut = load_emoji("noto", "test"), load_emoji("noto", "test", cut_out=True)
+    white, cut = load_emoji("noto", "test"), load_cut_outs("noto", "test")
     opaque = cut.x[..., 3] == 255
     assert cut.x.shape == (*white.x.shape[:3], 4) and (cut.ids == white.ids).all() and (cut.y == white.y).all()
     assert (cut.x[opaque][:, :3] == white.x[opaque]).all()

@@ -7,7 +7,7 @@ from .dataset import (
     sample_budget as sample_budget,
     with_wrong_labels as with_wrong_labels,
 )
-from .emoji import EMOJI_STYLES as EMOJI_STYLES, load_emoji as load_emoji
+from .emoji import EMOJI_STYLES as EMOJI_STYLES, load_cut_outs as load_cut_outs, load_emoji as load_emoji
 from .online import load_online as load_online
 from .photos import (
     PHOTO_FAMILIES as PHOTO_FAMILIES,

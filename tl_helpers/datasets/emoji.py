@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cache
 
 import numpy as np
 
 from tl_helpers.arguments import check_choice
-from tl_helpers.datasets.dataset import Dataset, Domain, Task
+from tl_helpers.datasets.dataset import Dataset, Domain, Task, rows_of
 from tl_helpers.datasets.photos import PHOTO_FAMILIES
 from tl_helpers.datasets.resizing import check_size, on_white, resize
 from tl_helpers.files import read_sheet, read_table
@@ -38,7 +39,7 @@ def _emoji_drawings(style):
     return drawings
 
 
-def load_emoji(style="noto", split="train", *, fold=0, labels="clean8", size=64, cut_out=False):
+def load_emoji(style="noto", split="train", *, fold=0, labels="clean8", size=64):
     """Load emoji on white: the same 1,409 concepts in five styles, which are five domains.
 
     Within a fold no concept is in two splits, and a concept is in the same split in every style: what is learnt from
@@ -60,15 +61,12 @@ def load_emoji(style="noto", split="train", *, fold=0, labels="clean8", size=64,
         a label are left out.
     size : int
         Side in pixels, 8…512. Sizes other than 64 are resampled (Lanczos).
-    cut_out : bool
-        Whether the ground stays transparent instead of white: a fourth channel says how opaque a pixel is.
 
     Returns
     -------
     Dataset
-        ``x`` of shape ``(n, size, size, 3)``, or 4 of cut-outs; ``masks`` where the drawing covers at least half a
-        pixel; ``texts`` the name, then keywords, separated by ``", "``; ``ids`` the code points, such as
-        ``"1F9D1-200D-1F373"``.
+        ``x`` of shape ``(n, size, size, 3)``; ``masks`` where the drawing covers at least half a pixel; ``texts`` the
+        name, then keywords, separated by ``", "``; ``ids`` the code points, such as ``"1F9D1-200D-1F373"``.
 
     Raises
     ------
@@ -88,11 +86,9 @@ def load_emoji(style="noto", split="train", *, fold=0, labels="clean8", size=64,
     chosen = label.notna() if split == "all" else label.notna() & (table[f"fold{fold}"] == split)
     rows, table = np.flatnonzero(chosen), table[chosen]
     drawings = _emoji_drawings(style)[rows]
-    ground = "cut out" if cut_out else "on white"
-    x = resize(drawings if cut_out else on_white(drawings), size)
-    domain = Domain(f"emoji/{style}" + "/cut out" * cut_out, x.shape[1:], f"emoji {ground}, {EMOJI_STYLES[style]}")
+    domain = Domain(f"emoji/{style}", (size, size, 3), f"emoji on white, {EMOJI_STYLES[style]}")
     return Dataset(
-        x=x,
+        x=resize(on_white(drawings), size),
         y=label[chosen].map(label_names.index).to_numpy("int64"),
         domain=domain,
         task=Task(f"emoji/{labels}", label_names),
@@ -101,3 +97,23 @@ def load_emoji(style="noto", split="train", *, fold=0, labels="clean8", size=64,
         masks=resize(drawings[..., 3], size) >= 128,
         texts=(table["name"] + ", " + table["keywords"]).to_numpy(str),
     )
+
+
+def load_cut_outs(style="noto", split="train", *, fold=0, labels="clean8", size=64):
+    """Load emoji without a ground: to be laid onto others (:mod:`tl_helpers.datasets.sprites`).
+
+    Parameters
+    ----------
+    style, split, fold, labels, size
+        As for :func:`load_emoji`.
+
+    Returns
+    -------
+    Dataset
+        That of :func:`load_emoji`, but ``x`` of shape ``(n, size, size, 4)``: the last channel says how opaque a pixel
+        is.
+    """
+    data = load_emoji(style, split, fold=fold, labels=labels, size=size)
+    rows = rows_of(_emoji_table()["codepoint"].to_numpy(str), data.ids)
+    domain = Domain(f"emoji/{style}/cut out", (size, size, 4), f"emoji cut out, {EMOJI_STYLES[style]}")
+    return dataclasses.replace(data, x=resize(_emoji_drawings(style)[rows], size), domain=domain)
