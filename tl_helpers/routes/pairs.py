@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from PIL import Image
 
 from tl_helpers.datasets.collections import scraped_thumbnails, two_digit_collections
 from tl_helpers.datasets.dataset import Dataset, Domain, Task
@@ -17,18 +18,8 @@ from tl_helpers.datasets.street import load_street, load_street_scenes, street
 FEW, BEGINNING = 20, 100
 
 
-def as_they_are(x):
-    """Return pictures as they are.
-
-    Parameters
-    ----------
-    x : numpy.ndarray
-
-    Returns
-    -------
-    numpy.ndarray
-    """
-    return x
+QUESTIONS = ("classify", "detect", "segment")
+SIDE = 64
 
 
 @dataclass(frozen=True)
@@ -39,19 +30,22 @@ class Pair:
     ----------
     source, target : callable
         ``source(n, seed)`` → Dataset of at least `n` pictures, as the networks see them.
+    questions : tuple of {"classify", "detect", "segment"}
+        What the source and what the target is asked.
     label_map : dict of str to str, optional
-        Each of the target's labels → the source's label that it equals or refines; None where the tasks differ.
+        Each of the target's labels → the source's label that it equals or refines; None where there is no such map.
     counterparts : sequence of str, optional
         Labels of the source that show the same things as the target: those of `label_map`, or all where there is none.
-    resolution : callable
-        What is done to both sides' pictures so that they are compared at one resolution.
+    pixels : int, optional
+        Side of the coarser pictures' true resolution; that of the smaller ones if it is left out.
     """
 
     source: Callable[[int, int], Dataset]
     target: Callable[[int, int], Dataset]
+    questions: tuple[str, str] = ("classify", "classify")
     label_map: dict[str, str] | None = None
     counterparts: tuple[str, ...] | None = None
-    resolution: Callable[[np.ndarray], np.ndarray] = as_they_are
+    pixels: int | None = None
 
     def draw(self, *, n, seed):
         """Draw pictures of both sides.
@@ -70,31 +64,52 @@ class Pair:
         orders = [np.random.default_rng([seed, side]).permutation(len(data)) for side, data in enumerate(sides)]
         return tuple(data.subset(order[:n]) for data, order in zip(sides, orders, strict=True))
 
-    def comparable_inputs(self, source, target):
-        """Bring pictures to one size and one resolution, so that nothing but the domains can differ.
+    def comparable_inputs(self, source, target, *, together=True):
+        """Bring pictures to one size, by the same rule for every pair.
 
-        Scenes are cut to 28 × 28 pixels around the target, and of the source only `counterparts` are kept.
+        Of the source only `counterparts` are kept, scenes are cut around the target to half their side, and as many are
+        taken of both.
 
         Parameters
         ----------
         source, target : Dataset
             From :meth:`draw`.
+        together : bool
+            Whether both sides also get the coarser one's resolution, and lose their colours where one has none.
 
         Returns
         -------
         source, target : numpy.ndarray
-            ``uint8``, ``(n, 28, 28, 1)``.
+            ``uint8``, ``(n, 64, 64, 3)``.
         """
         kept = self.counterparts or set((self.label_map or {}).values()) or source.label_names
         source = source.subset(np.isin(source.y, [source.label_names.index(name) for name in kept]))
-        inputs = [data.x if data.boxes is None else _cut_out(data) for data in (source, target)]
-        return tuple(self.resolution(x) for x in inputs)
+        sides = [data.x if data.boxes is None else _cut_around(data) for data in (source, target)]
+        n = min(map(len, sides))
+        if not together:
+            return tuple(_resized(x[:n], SIDE) for x in sides)
+        grey = any(x.shape[3] == 1 for x in sides)
+        pixels = self.pixels or min(x.shape[1] for x in sides)
+        return tuple(_resized(_resized(x[:n], pixels, grey=grey), SIDE) for x in sides)
 
 
-def _cut_out(scenes):
-    """Cut 28 × 28 pixels around each target."""
-    corners = ((scenes.boxes[:, :2] + scenes.boxes[:, 2:]) / 2 - 14).round().astype(int).clip(0, 28)
-    return np.stack([x[top : top + 28, left : left + 28] for x, (left, top) in zip(scenes.x, corners, strict=True)])
+def _cut_around(scenes):
+    """Cut a square of half a scene's side around each target."""
+    side = scenes.x.shape[1] // 2
+    centres = (scenes.boxes[:, :2] + scenes.boxes[:, 2:]) / 2
+    corners = (centres - side / 2).round().astype(int).clip(0, scenes.x.shape[1] - side)
+    return np.stack([x[top : top + side, left : left + side] for x, (left, top) in zip(scenes.x, corners, strict=True)])
+
+
+def _resized(x, side, *, grey=False):
+    """Resize square pictures, averaging over pixels where they shrink, to three channels."""
+    resized = np.empty((len(x), side, side, 3), "uint8")
+    # Whole blocks where it shrinks: what was blown up by repeating its pixels comes out as it was.
+    kind = Image.Resampling.BOX if side < x.shape[1] else Image.Resampling.BILINEAR
+    for target, picture in zip(resized, x, strict=True):
+        image = Image.fromarray(np.squeeze(picture)).convert("L" if grey else "RGB")
+        target[:] = image.resize((side, side), kind).convert("RGB")
+    return resized
 
 
 # ---------------------------------------------------------------- what sides are drawn from

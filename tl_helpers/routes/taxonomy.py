@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tl_helpers.arguments import check_choice
-from tl_helpers.datasets.collections import halve_and_blow_up
 from tl_helpers.datasets.street import FAMILIES, GARMENTS
 from tl_helpers.routes.pairs import Pair, digits, parity, pictures, scenes, thumbnails
 
@@ -26,7 +25,7 @@ class Route:
     name : str
         As the taxonomy has it.
     same_task : bool
-        Whether source and target share their labels, or the target's refine the source's.
+        Whether source and target ask the same kind of question: both classify, or both detect.
     same_domain : bool
         Whether their inputs come from one feature space and one distribution.
     order : {"sequential", "simultaneous"}
@@ -89,7 +88,12 @@ ROUTES = (
         "a classifier's backbone serves to detect objects",
         "a classifier of garments serves to draw a box around the sneaker among other shoes",
         "route_task_adaptation",
-        Pair(pictures("photo", "source"), scenes("sneaker", "shoe"), counterparts=("sneaker",)),
+        Pair(
+            pictures("photo", "source"),
+            scenes("sneaker", "shoe"),
+            questions=("classify", "detect"),
+            counterparts=("sneaker",),
+        ),
     ),
     Route(
         "Modality Transfer",
@@ -100,7 +104,7 @@ ROUTES = (
         "a classifier of everyday photographs serves to find carcinoma in x-rays",
         "a classifier of garments serves to find the digit 3 among other digits",
         "route_modality_transfer",
-        Pair(pictures("photo", "source"), scenes("3", "digit")),
+        Pair(pictures("photo", "source"), scenes("3", "digit"), questions=("classify", "detect")),
     ),
     Route(
         "Dataset Merging",
@@ -111,7 +115,7 @@ ROUTES = (
         "images scraped from the web are added to ImageNet",
         "small thumbnails with careless labels are added to one's own garments",
         "route_dataset_merging",
-        Pair(thumbnails, pictures("photo", "target"), label_map=_SAME_GARMENTS, resolution=halve_and_blow_up),
+        Pair(thumbnails, pictures("photo", "target"), label_map=_SAME_GARMENTS, pixels=14),
     ),
     Route(
         "Weight Sharing",
@@ -122,7 +126,7 @@ ROUTES = (
         "the text recognised on a page and its image go into one representation",
         "one network learns digits from two collections, one scanned at 28 × 28 pixels, one at 8 × 8",
         "route_weight_sharing",
-        Pair(digits("8 x 8"), digits("28 x 28"), label_map={digit: digit for digit in "0123456789"}),
+        Pair(digits("8 x 8"), digits("28 x 28"), label_map={digit: digit for digit in "0123456789"}, pixels=8),
     ),
     Route(
         "Multi-Task Learning",
@@ -133,7 +137,11 @@ ROUTES = (
         "detection and road-marking segmentation on the same footage",
         "class, box and mask of the target shoe in the same scenes",
         "route_multi_task",
-        Pair(scenes("shoes", "garment", seeds=2, number=0), scenes("shoes", "garment", seeds=2, number=1)),
+        Pair(
+            scenes("shoes", "garment", seeds=2, number=0),
+            scenes("shoes", "garment", seeds=2, number=1),
+            questions=("classify", "detect"),
+        ),
     ),
     Route(
         "Parallel Training",
@@ -155,7 +163,7 @@ def route_of(*, same_task, same_domain, order):
     Parameters
     ----------
     same_task : bool
-        Whether the target's labels are the source's, or finer ones.
+        Whether source and target are asked the same kind of question.
     same_domain : bool
         Whether the inputs come from the same feature space and distribution.
     order : {"sequential", "simultaneous"}
