@@ -418,7 +418,7 @@ def test_a_rate_at_the_edge_of_one_budget_leaves_the_others():
     frame.loc[(frame["arm"] == "scratch") & (frame["budget"] == 20), "learning_rate"] = 1e-3
     result = transfer_verdict(frame, "transfer", "scratch", learning_rates=RATES)
     assert result.table["verdict"].tolist() == ["positive", "inconclusive", "positive"]
-    assert "What was measured at budget 20: +" in result.sentence and "is open to doubt" in result.sentence
+    assert "What was measured at budget 20 (+" in result.sentence and "is open to doubt" in result.sentence
 
 
 @pytest.mark.parametrize("rate", [1.004e-2, 0.9996e-3, 0.1, 1e-5])

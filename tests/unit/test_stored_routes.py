@@ -93,7 +93,9 @@ def test_collapsed_runs_are_no_null_and_a_null_is_no_proof():
     joint = route_verdict("Multi-Task Learning")
     (doubt,) = [check for check in joint.checks if "guessing" in check.question]
     assert joint.verdict == "inconclusive" and "one cannot tell" not in joint.sentence
-    assert "one network for class, box and mask at budgets 50 (5 of 6 runs) and 400 (4 of 6 runs)" in doubt.answer
+    assert (
+        "one network for class, box and mask at 50 (5 of 6 runs) and 400 (4 of 6 runs) labelled scenes" in doubt.answer
+    )
     for name in ("Weight Sharing", "Parallel Training"):
         verdict = route_verdict(name)
         assert verdict.verdict == "inconclusive" and "one cannot tell whether" in verdict.sentence

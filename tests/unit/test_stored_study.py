@@ -43,7 +43,9 @@ def test_a_verdict_finds_controls_rates_and_chance_by_itself():
         chance=study.chance,
     )
     found = transfer_verdict(study, "fine_tuning", "scratch")
-    assert str(found) == str(by_hand) and labels["scratch_longer"] in str(found)
+    assert found.verdict == by_hand.verdict and found.table.equals(by_hand.table)
+    assert [check.passed for check in found.checks] == [check.passed for check in by_hand.checks]
+    assert labels["scratch_longer"] in str(found) and "labels per class" in found.sentence
     assert {check.passed for check in found.checks} <= {True, False}  # none is left unasked
     alone = transfer_verdict(study, "fine_tuning", "scratch", controls=())
     assert labels["scratch_longer"] not in str(alone)
@@ -69,3 +71,17 @@ def test_describing_changes_the_words_and_no_run(tmp_path, monkeypatch):
     monkeypatch.setattr("tl_helpers.studies.make.data_folder", lambda: tmp_path)
     describe_stored("street_rare")
     assert path.read_bytes() == before and load_study(path).compared == ("estimated_prior", "as_is")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("street_labels", "(200 labels per class) to "),
+        ("adapt_photos", "At “emoji → photographs, fruit or vegetable” one cannot tell"),
+        ("freeze_rates", "At learning rate 0.03 one cannot tell"),
+    ],
+)
+def test_a_verdict_on_a_stored_study_speaks_of_its_axis(name, words):
+    study = load_study(name)
+    sentence = transfer_verdict(study, *study.compared).sentence
+    assert words in sentence and "budget 5" not in sentence

@@ -144,12 +144,12 @@ def transfer_verdict(
         See :func:`paired_difference`; also if `chance` is neither a number nor a column.
     """
     check_settings(method, confidence, margin)
-    alpha, frame = 1 - confidence, runs
+    alpha, frame, axis = 1 - confidence, runs, None
     if not isinstance(runs, pandas.DataFrame):
         controls = runs.controls_of(baseline) if controls is None else controls
         controls = [runs.label(arm) for arm in ([controls] if isinstance(controls, str) else controls)]
         learning_rates = runs.rates_offered if learning_rates is None else learning_rates
-        chance = runs.chance if chance is None else chance
+        chance, axis = runs.chance if chance is None else chance, runs.axis
         treatment, baseline = runs.label(treatment), runs.label(baseline)
         frame = runs.runs.assign(arm=runs.runs["arm"].map(runs.label))
     pair = [pair] if isinstance(pair, str) else list(pair)
@@ -162,12 +162,12 @@ def transfer_verdict(
     against = {control: _control_pairs(frame, treatment, control, score, by, pair, list(pairs)) for control in controls}
     broken = _broken_scores(frame, pairs, against, treatment, baseline, [by, *pair], score)
     pairs, against = _finite(pairs), {control: _finite(found) for control, found in against.items()}
-    same = _same_for_all_seeds(pairs, against, treatment, baseline, by)
     table = difference_table(pairs, by, method, confidence, margin)
     equivalent = np.zeros(len(table), bool) if margin is None else (table["p_equivalent_holm"] < alpha).to_numpy()
     shown = np.where((table["p_holm"] < alpha) & ~equivalent, np.sign(table["difference"]), 0).astype(int)
     compared = frame[rows_where(frame, "arm", treatment, baseline, *against)]
-    facts = _Facts(compared, treatment, baseline, tuple(against), list(pairs), shown, by, score)
+    facts = _Facts(compared, treatment, baseline, tuple(against), list(pairs), shown, by, score, axis)
+    same = _same_for_all_seeds(facts, pairs, against)
     findings = [
         *broken,
         *same,
@@ -209,6 +209,20 @@ class _Facts(NamedTuple):
     shown: np.ndarray
     by: str
     score: str
+    axis: object
+
+    def at(self, values):
+        """Say where, such as "budgets 5 and 20", or, where the axis is known, "5 and 20 labels per class"."""
+        if self.axis is None or self.axis.unit == self.axis.name:
+            return listed(values, self.by if self.axis is None else self.axis.unit)
+        *others, last = (str(value) if self.axis.is_ordered else f"“{value}”" for value in values)
+        words = f"{', '.join(others)} and {last}" if others else last
+        return f"{words} {self.axis.unit}" if self.axis.is_ordered else words
+
+    @property
+    def noun(self):
+        """What one value is."""
+        return self.by if self.axis is None or self.axis.is_ordered else "case"
 
     def where(self, sign):
         return [value for value, one in zip(self.values, self.shown, strict=True) if one == sign]
@@ -243,7 +257,7 @@ class _Facts(NamedTuple):
         if weak:
             arms = dict.fromkeys(arm for arm, _ in weak)
             found = {arm: [value for value in self.values if (arm, value) in weak] for arm in arms}
-            where = "; ".join(f"{arm} at {listed(values, self.by)}" for arm, values in found.items())
+            where = "; ".join(f"{arm} at {self.at(values)}" for arm, values in found.items())
             return Check(question, False, f"No: {where}. {advice}"), {value for _, value in weak}
         if None in answers.values():
             return Check(question, None, missing or "A column is missing, or has gaps."), set()
@@ -279,9 +293,9 @@ def _broken_scores(frame, pairs, against, treatment, baseline, keys, score):
     return [(Check("Are all scores finite numbers?", False, answer), doubted)]
 
 
-def _same_for_all_seeds(pairs, against, treatment, baseline, by):
+def _same_for_all_seeds(facts, pairs, against):
     """Doubt every value of `by` at which equal runs pass for independent ones. Say nothing if there is none."""
-    flat = {}
+    flat, (treatment, baseline) = {}, (facts.treatment, facts.baseline)
     # Two arms may be the same at one budget, such as one with no layer copied; at every budget, one is not looked at.
     one_arm = all(map(no_difference, pairs.values()))
     for value, scores in pairs.items():
@@ -298,7 +312,7 @@ def _same_for_all_seeds(pairs, against, treatment, baseline, by):
             flat[str(control)] = alone
     if not flat:
         return []
-    where = "; ".join(f"{arm} at {listed(values, by)}" for arm, values in flat.items())
+    where = "; ".join(f"{arm} at {facts.at(values)}" for arm, values in flat.items())
     advice = "Equal runs count as one: does the study use its arm and seed, or are scores at their floor or ceiling?"
     check = Check("Do the scores vary with the seed?", False, f"No: {where}. {advice}")
     return [(check, set().union(*flat.values()))]
@@ -373,22 +387,23 @@ def _no_better_than_guessing(facts, chance, pair, confidence):
         check_scores_are_finite(facts.frame, ["arm", facts.by], chance)
     elif isinstance(chance, bool) or not isinstance(chance, numbers.Real) or not np.isfinite(chance):
         raise ValueError(f"chance must be a score or the name of a column, not {chance!r}.")
-    found = []
+    found, doubted = [], set()
     for arm in (facts.treatment, facts.baseline, *facts.controls):
         guessed = [
-            (value, words) for value in facts.values if (words := _guessed(facts, arm, value, chance, pair, confidence))
+            (str(value), f"({words})")
+            for value in facts.values
+            if (words := _guessed(facts, arm, value, chance, pair, confidence))
         ]
         if guessed:
             found.append((arm, guessed))
+            doubted |= {value for value in facts.values if str(value) in dict(guessed)}
     level = "" if isinstance(chance, str) else f", where guessing gives {chance:.3g}"
     if not found:
         lowest = np.nanmin(numbers_of(facts.frame, facts.score))
         return Check(question, True, f"Yes: the lowest scores {lowest:.3g}{level}."), set()
-    where = "; ".join(
-        f"{arm} at {listed([f'{value} ({words})' for value, words in guessed], facts.by)}" for arm, guessed in found
-    )
+    where = "; ".join(f"{arm} at {facts.at(map(' '.join, guessed))}" for arm, guessed in found)
     advice = "Such runs learned nothing or answer always the same: try other rates, more updates, or another head."
-    return Check(question, False, f"No: {where}{level}. {advice}"), {value for _, each in found for value, _ in each}
+    return Check(question, False, f"No: {where}{level}. {advice}"), doubted
 
 
 def _guessed(facts, arm, value, chance, pair, confidence):
@@ -414,8 +429,8 @@ def _against_control(facts, pairs, control, unit, method, confidence):
     sign = dict(zip(pairs, signs, strict=True))
     gains, others = ([value for value in facts.where(one) if value in pairs] for one in (1, 0))
     gone, lost = [value for value in gains if sign[value] < 1], [value for value in others if sign[value] < 0]
-    doubts = [f"not at {listed(gone, facts.by)}"] if gone else []
-    doubts += [f"{facts.treatment} loses to it at {listed(lost, facts.by)}"] if lost else []
+    doubts = [f"not at {facts.at(gone)}"] if gone else []
+    doubts += [f"{facts.treatment} loses to it at {facts.at(lost)}"] if lost else []
     if doubts:
         return Check(question, False, f"No: {'; '.join(doubts)}."), {*gone, *lost}
     if not gains:
@@ -451,10 +466,10 @@ def _sentence(facts, table, narrow, checks, open_to_doubt, margin, unit, confide
         rows = rows.sort_values("difference", key=abs)
         least, most = rows.iloc[0], rows.iloc[-1]
         if len(rows) == 1:
-            return f"{verb} {facts.baseline} at {facts.by} {most[facts.by]}, by {amount(most)}"
+            return f"{verb} {facts.baseline} at {facts.at([most[facts.by]])}, by {amount(most)}"
         return (
-            f"{verb} {facts.baseline} at {len(rows)} of {len(table)} {facts.by}s, by {amount(least)} "
-            f"({facts.by} {least[facts.by]}) to {amount(most)} ({facts.by} {most[facts.by]})"
+            f"{verb} {facts.baseline} at {len(rows)} of {len(table)} {facts.noun}s, by {amount(least)} "
+            f"({facts.at([least[facts.by]])}) to {amount(most)} ({facts.at([most[facts.by]])})"
         )
 
     def within(rows, level=""):
@@ -471,30 +486,30 @@ def _sentence(facts, table, narrow, checks, open_to_doubt, margin, unit, confide
     band = "" if margin is None else f"±{factor * margin:g} {unit}"
     text = []
     if claims:
-        depends = f"It depends on the {facts.by}: " if len(claims) == 2 else ""
+        depends = f"It depends on the {facts.noun}: " if len(claims) == 2 else ""
         text.append(f"{depends}{facts.treatment} {', but '.join(claims)}.")
     if len(rows["equivalent"]):
         level = f"{100 * (2 * confidence - 1):g} %"
         text.append(
-            f"At {listed(rows['equivalent'][facts.by], facts.by)} {facts.treatment} and {facts.baseline} are "
+            f"At {facts.at(rows['equivalent'][facts.by])} {facts.treatment} and {facts.baseline} are "
             f"equivalent within the {band} that were given (two one-sided tests): "
             f"{within(narrow.loc[rows['equivalent'].index], level)}."
         )
     if len(unclear):
         what = "" if claims and not band else f" whether {facts.treatment} and {facts.baseline} differ"
         neither = f", nor whether they are equivalent within {band}" if band else ""
-        text.append(f"At {listed(unclear[facts.by], facts.by)} one cannot tell{what}{neither}: {within(unclear)}.")
+        text.append(f"At {facts.at(unclear[facts.by])} one cannot tell{what}{neither}: {within(unclear)}.")
     measured, lost = table[open_to_doubt & (table["n"] > 0)], table[open_to_doubt & (table["n"] == 0)]
     if len(measured):
-        amounts = "; ".join(f"{facts.by} {row[facts.by]}: {amount(row)}" for _, row in measured.iterrows())
+        amounts = facts.at(f"{row[facts.by]} ({amount(row)})" for _, row in measured.iterrows())
         text.append(f"What was measured at {amounts} is open to doubt.")
     if text:
         all_narrow = len(rows["equivalent"]) and not claims and not len(unclear)
         level = "" if all_narrow else f"{100 * confidence:g} % intervals, "
-        corrected = f", tests corrected for {len(table)} {facts.by}s" if len(table) > 1 else ""
+        corrected = f", tests corrected for {len(table)} {facts.noun}s" if len(table) > 1 else ""
         text[0] = f"{text[0][:-1]} ({level}n = {_span(table['n'])} pairs{corrected})."
     if len(lost):
-        text.append(f"At {listed(lost[facts.by], facts.by)} no pair is left.")
+        text.append(f"At {facts.at(lost[facts.by])} no pair is left.")
     if open_to_doubt.any():
         text.append(" ".join(f"{check.question} {check.answer}" for check in checks if check.passed is False))
     return " ".join(text)
