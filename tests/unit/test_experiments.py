@@ -975,7 +975,7 @@ def test_a_score_that_is_no_number_is_named_and_doubted(value, arm):
 
 
 @pytest.mark.parametrize(
-    ("left", "words"), [(0, "At budget 20 no pair is left."), (1, "points (one pair) is open to doubt.")]
+    ("left", "words"), [(0, "At budget 20 no pair is left."), (1, "points (one pair)) is open to doubt.")]
 )
 def test_a_budget_at_which_all_runs_diverged_is_doubted(left, words):
     frame = study(lambda budget: 6)
