@@ -1,4 +1,4 @@
-"""Decide whether source and target have the same task, from a map of their labels."""
+"""Decide by the stricter reading whether source and target have the same task, from a map of their labels."""
 
 why = "The target's labels are the source's, or finer ones: then what the source knows answers the target's question in part."
 hints = [
@@ -38,6 +38,6 @@ def check(answer):
     fine = {"sandal": "shoe", "boot": "shoe", "tote": "bag", "blouse": "shirt"}
     yield (
         bool(answer(fine, source)),
-        "Finer labels count as the same task, by the taxonomy's definition.",
+        "Finer labels count as the same task: the source answers them in part.",
     )
     yield bool(answer(shoes, source)), "The target need not use all of the source's labels."
