@@ -277,7 +277,8 @@ def _shared_label(compared):
     elif len(compared) == 1:
         words = f"{ours.pop()}\nminus {theirs.pop()} {points}"
     elif len(theirs) == 1:
-        words = f"gain over {theirs.pop()} {points}"
+        # More of a score is a gain; of another column, such as seconds, nobody has said which way is better.
+        words = f"{'gain over' if compared[0].points == 'points' else 'difference from'} {theirs.pop()} {points}"
     else:
         words = f"gain of {ours.pop()} {points}" if len(ours) == 1 else f"difference {points}"
     return "\n".join(textwrap.fill(line, 48) for line in words.split("\n"))
