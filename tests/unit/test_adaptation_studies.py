@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from tl_helpers.datasets.emoji import load_emoji
 from tl_helpers.datasets.photos import load_photos
@@ -210,6 +210,32 @@ def test_rates_are_chosen_on_the_source_and_tested_on_all_that_was_held_out(made
     row = studies.adapt_photos(pair, 3, rate=1e-3, method="dann")
     assert sorted(asked) == [("gcompris", part) for part in ("test", "train", "validation")] + [("tuxpaint", "train")]
     assert row["updates"] == 3 and 0 <= row["score"] <= 100
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=40), st.integers(0, 9))
+def test_every_class_is_drawn_as_often_and_no_row_is_left_out(y, seed):
+    y = np.array(y)
+    rows = studies.as_many_of_each(y, seed=seed)
+    assert set(np.bincount(y[rows])[np.unique(y)]) == {np.bincount(y).max()}
+    assert set(rows) == set(range(len(y)))
+
+
+def test_balanced_statistics_count_every_family_alike_in_both_domains(made_up_features, monkeypatch):
+    likes, pair = [], "cut-outs → full photographs"
+
+    def note(x, like=None):
+        likes.append(like)
+        return standardise(x, like=like)
+
+    monkeypatch.setattr(studies, "standardise", note)
+    studies.adapt_photos(pair, 0, method="per_domain", balanced=True)
+    for like, collection in zip(likes, ("tuxpaint", "gcompris"), strict=True):
+        x, y = studies.family_features(collection, studies.PHOTO_PAIRS[pair].families, "train", 0)
+        counts = np.bincount(y)
+        assert len(set(counts)) > 1 and len(like) == counts.max() * len(counts)
+        by_family = [like[np.isin(like, x[y == label]).all(axis=1)] for label in range(len(counts))]
+        assert {len(rows) for rows in by_family} == {counts.max()}
 
 
 # ---------------------------------------------------------------- what is stored
