@@ -28,6 +28,8 @@ class Arm:
         must hold against this one too.
     sparse : bool
         Whether it runs at every second value only, the first among them.
+    values : tuple, optional
+        The values of the axis at which it runs, where these are others.
 
     Raises
     ------
@@ -41,6 +43,7 @@ class Arm:
     tuned: bool = False
     check_of: str | None = None
     sparse: bool = False
+    values: tuple | None = None
 
     def __post_init__(self):
         if self.role not in (*ROLES, None):

@@ -85,7 +85,8 @@ class Study:
 
     def values_of(self, key):
         """Return the values of the axis at which an arm runs."""
-        return self.axis.values[::2] if self.arms[key].sparse else self.axis.values
+        arm = self.arms[key]
+        return arm.values or (self.axis.values[::2] if arm.sparse else self.axis.values)
 
     def tuning_values(self, key):
         """Return the values of the axis at which runs choose an arm's rate.
