@@ -104,6 +104,42 @@ def box_iou(a, b):
     return overlap / np.maximum(areas[0] + areas[1] - overlap, 1e-9)
 
 
+def centres_within(found, boxes):
+    """Say of each found box whether its centre lies within its partner.
+
+    Parameters
+    ----------
+    found, boxes : numpy.ndarray
+        ``(n, 4)``: left, top, right, bottom; right and bottom are exclusive.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``bool``, ``(n,)``.
+    """
+    centres = (found[:, :2] + found[:, 2:]) / 2
+    return ((boxes[:, :2] <= centres) & (centres < boxes[:, 2:])).all(axis=1)
+
+
+def box_scores(found, boxes):
+    """Measure found boxes against the true ones.
+
+    Parameters
+    ----------
+    found, boxes : numpy.ndarray
+        ``(n, 4)``: left, top, right, bottom.
+
+    Returns
+    -------
+    dict of str to float
+        In %: ``score``, the mean intersection over union; ``hit_rate``, boxes for which it is at least a half;
+        ``centre``, boxes whose centre lies within the true one.
+    """
+    overlap = box_iou(found, boxes)
+    measured = {"score": overlap, "hit_rate": overlap >= 0.5, "centre": centres_within(found, boxes)}
+    return {name: 100 * float(np.mean(values)) for name, values in measured.items()}
+
+
 def box_ap50(found, confidences, boxes):
     """Average precision of a detector of one object per image; a box that overlaps by half or more is right.
 

@@ -41,7 +41,7 @@ def add_class_head(backbone, n_classes, *, head="average", seed, name="head"):
     return keras.Model(backbone.model.input, logits, name=f"{backbone.name}_classifier")
 
 
-def add_box_head(backbone, *, seed, name="head"):
+def add_box_head(backbone, *, hidden=None, seed, name="head"):
     """Put a detector for one object on a backbone: where is it, and how large?
 
     The feature map's cells compete for the object's centre (softmax over cells), and each cell predicts the box around
@@ -51,6 +51,9 @@ def add_box_head(backbone, *, seed, name="head"):
     ----------
     backbone : Backbone
         Its layers are shared with the new model, not copied.
+    hidden : int, optional
+        Filters of a 3×3 convolution with ReLU between body and head, named ``<name>_hidden``: each cell then also
+        sees its neighbours. None by default.
     seed : int
         Seed of the head's initial weights.
     name : str
@@ -63,7 +66,12 @@ def add_box_head(backbone, *, seed, name="head"):
         the cell and its width and height, in cells. :func:`box_loss` trains it, :func:`decode_boxes` reads it.
     """
     initializer = keras.initializers.GlorotUniform(seed=10 * seed + 8)
-    output = layers.Conv2D(5, 1, kernel_initializer=initializer, name=name)(backbone.model.output)
+    features = backbone.model.output
+    if hidden is not None:
+        settings = {"padding": "same", "activation": "relu", "name": f"{name}_hidden"}
+        first = keras.initializers.HeUniform(seed=10 * seed + 5)
+        features = layers.Conv2D(hidden, 3, kernel_initializer=first, **settings)(features)
+    output = layers.Conv2D(5, 1, kernel_initializer=initializer, name=name)(features)
     return keras.Model(backbone.model.input, output, name=f"{backbone.name}_detector")
 
 

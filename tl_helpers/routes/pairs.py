@@ -10,8 +10,12 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
+from tl_helpers.datasets.animal_scenes import compose_animal_scenes, crop_things
 from tl_helpers.datasets.collections import scraped_thumbnails, two_digit_collections
 from tl_helpers.datasets.dataset import Dataset, Domain, Task
+from tl_helpers.datasets.emoji import load_emoji
+from tl_helpers.datasets.photos import load_photos
+from tl_helpers.datasets.posed_emoji import load_posed_mammals
 from tl_helpers.datasets.street import load_street, load_street_scenes, street
 
 # As many are drawn to be looked at. Then the beginning of a pool will do: all of it takes a second to make.
@@ -187,6 +191,72 @@ def parity(n, seed):
     """
     digits = pictures("photo", "source", "digit")(n, seed)
     return dataclasses.replace(digits, y=digits.y % 2, task=Task("street/parity", ("even", "odd")))
+
+
+def drawings(style, split):
+    """Draw from the emoji of eight groups in one style, at 96 pixels.
+
+    Parameters
+    ----------
+    style, split
+        See :func:`tl_helpers.datasets.emoji.load_emoji`.
+
+    Returns
+    -------
+    callable
+    """
+    return lambda n, seed: _drawings(style, split)
+
+
+@lru_cache(maxsize=4)
+def _drawings(style, split):
+    return load_emoji(style, split, size=96)
+
+
+def six_mammals(n, seed):
+    """Pose six mammals that :func:`tl_helpers.datasets.posed_emoji.load_posed_groups` leaves out: always the same six.
+
+    Parameters
+    ----------
+    n, seed
+        See :class:`Pair`.
+
+    Returns
+    -------
+    Dataset
+    """
+    return load_posed_mammals(max(FEW, -(-n // 6)), seed=0)
+
+
+def things(n, seed):
+    """Cut things out of animal scenes, see :func:`tl_helpers.datasets.animal_scenes.crop_things`.
+
+    Parameters
+    ----------
+    n, seed
+        See :class:`Pair`.
+
+    Returns
+    -------
+    Dataset
+        As many animals as `n`, and twice as many other things.
+    """
+    return crop_things(compose_animal_scenes(n=n, seed=2 * seed))
+
+
+def photographs(n, seed):
+    """Draw from the photographs that the kit ships: a stand-in for ImageNet's, which it must not ship.
+
+    Parameters
+    ----------
+    n, seed
+        See :class:`Pair`.
+
+    Returns
+    -------
+    Dataset
+    """
+    return load_photos("all", source="gcompris")
 
 
 def digits(name):

@@ -9,10 +9,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tl_helpers.arguments import check_choice
-from tl_helpers.datasets.street import FAMILIES, GARMENTS
-from tl_helpers.routes.pairs import Pair, digits, parity, pictures, scenes, thumbnails
+from tl_helpers.datasets.animal_scenes import load_animal_scenes
+from tl_helpers.datasets.luggage import load_luggage
+from tl_helpers.datasets.posed_emoji import load_posed_groups
+from tl_helpers.datasets.street import GARMENTS
+from tl_helpers.routes.pairs import (
+    Pair,
+    digits,
+    drawings,
+    parity,
+    photographs,
+    pictures,
+    scenes,
+    six_mammals,
+    things,
+    thumbnails,
+)
 
 ORDERS = ("sequential", "simultaneous")
+_GROUPS = ("animal", "body", "face", "food", "object", "person", "symbol", "vehicle")
+_MAMMALS = ("horse face", "orangutan", "rat", "zebra", "mammoth", "raccoon")
 _SAME_GARMENTS = {name: name for name in GARMENTS}
 
 
@@ -60,12 +76,12 @@ ROUTES = (
         "sequential",
         "A model goes on learning the task it knows, on the same kind of input, in more detail.",
         "an ImageNet classifier learns to tell breeds of dogs",
-        "a classifier of five families of garments learns to tell three kinds of shoe",
+        "a network that knows eight groups of emoji learns to tell six mammals that it never saw",
         "route_task_fine_tuning",
         Pair(
-            pictures("photo", "source", "family"),
-            pictures("photo", "target", "shoe"),
-            label_map=dict.fromkeys(FAMILIES["shoes"], "shoes"),
+            lambda n, seed: load_posed_groups(n, seed=seed),
+            six_mammals,
+            label_map=dict.fromkeys(_MAMMALS, "animal"),
         ),
     ),
     Route(
@@ -73,11 +89,11 @@ ROUTES = (
         True,
         False,
         "sequential",
-        "The labels stay, the inputs come from elsewhere.",
-        "a classifier of photographs learns to sort x-rays",
-        "a classifier of garments in photographs learns to name them in line drawings",
+        "The question stays, the inputs come from elsewhere.",
+        "a classifier of photographs learns to say healthy or ill of x-rays",
+        "a classifier of emoji in colour learns to sort black line art into the same eight groups",
         "route_domain_adaptation",
-        Pair(pictures("photo", "source"), pictures("sketch", "target"), label_map=_SAME_GARMENTS),
+        Pair(drawings("noto", "train"), drawings("black", "test"), label_map={name: name for name in _GROUPS}),
     ),
     Route(
         "Task Adaptation",
@@ -86,13 +102,13 @@ ROUTES = (
         "sequential",
         "The inputs stay, the question is another: the old model's features serve a new head.",
         "a classifier's backbone serves to detect objects",
-        "a classifier of garments serves to draw a box around the sneaker among other shoes",
+        "a network that names things cut out of scenes serves to find the animal in such scenes",
         "route_task_adaptation",
         Pair(
-            pictures("photo", "source"),
-            scenes("sneaker", "shoe"),
+            things,
+            lambda n, seed: load_animal_scenes(n=n, seed=2 * seed + 1),
             questions=("classify", "detect"),
-            counterparts=("sneaker",),
+            counterparts=("animal",),
         ),
     ),
     Route(
@@ -102,9 +118,9 @@ ROUTES = (
         "sequential",
         "Inputs and question are both new, and only the kind of signal (here, images) is shared.",
         "a classifier of everyday photographs serves to find carcinoma in x-rays",
-        "a classifier of garments serves to find the digit 3 among other digits",
+        "an ImageNet network serves to find the tool in x-rays of luggage",
         "route_modality_transfer",
-        Pair(pictures("photo", "source"), scenes("3", "digit"), questions=("classify", "detect")),
+        Pair(photographs, lambda n, seed: load_luggage(n=n, seed=seed), questions=("classify", "detect")),
     ),
     Route(
         "Dataset Merging",

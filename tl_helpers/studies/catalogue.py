@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-from tl_helpers.studies import adaptation, backbone, emoji, features, freezing, multitask, routes, street, text
+from tl_helpers.studies import (
+    adaptation,
+    animal_scenes,
+    backbone,
+    emoji,
+    features,
+    freezing,
+    line_art,
+    luggage,
+    multitask,
+    posed_emoji,
+    simultaneous,
+    street,
+    text,
+)
 
 STUDIES = {
     study.name: study
-    for family in (emoji, street, freezing, backbone, features, routes, adaptation, text, multitask)
+    for family in (
+        *(emoji, street, freezing, backbone, features),
+        *(posed_emoji, line_art, animal_scenes, luggage, simultaneous),
+        *(adaptation, text, multitask),
+    )
     for study in family.STUDIES
 }

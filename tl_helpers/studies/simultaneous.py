@@ -1,4 +1,4 @@
-"""Which runs stand behind the eight routes? One small experiment per route, each with its honest baselines.
+"""Which runs stand behind the four simultaneous routes? One small experiment each, with its honest baselines.
 
 Each is a function as short as a screen; the studies stand at the end, and what is compared with what in each of them.
 Two settings mean the same everywhere: ``updates``, and ``head``: whether the features are flattened before the head or
@@ -7,25 +7,17 @@ pooled by their global average.
 
 from __future__ import annotations
 
-import dataclasses
-from functools import cache
-
 import keras
 import numpy as np
 from keras import ops
 
 from tl_helpers.datasets.collections import scraped_thumbnails, two_digit_collections
 from tl_helpers.datasets.dataset import draw_per_class, sample_budget, with_wrong_labels
-from tl_helpers.datasets.street import load_street_scenes, street
+from tl_helpers.datasets.street import street
 from tl_helpers.experiments.design import Arm, Axis
 from tl_helpers.models.small_network import small_cnn
 from tl_helpers.studies.street_runs import (
-    held_out_scenes,
-    run_classifier,
-    run_detector,
-    run_probe,
     run_shoe_scenes,
-    starting_body,
 )
 from tl_helpers.studies.study import FEWER_RATES, Study
 from tl_helpers.training.evaluation import accuracy
@@ -39,129 +31,6 @@ def _row(rate, updates, score):
     return {"score": score, "learning_rate": rate, "updates": updates}
 
 
-def _classify(source, labelled, test, *, strategy, random_source=False, **settings):
-    """Train by a strategy and return the row; from a source whose labels mean nothing if that is asked for."""
-    source = None if strategy == "scratch" else _random_label_model() if random_source else source
-    settings = {"updates": UPDATES, **settings}
-    return run_classifier(source, labelled, test, strategy=strategy, **settings)[1]
-
-
-@cache  # trains
-def _random_label_model():
-    """Train a source model on labels that mean nothing: the control for 'is it what the source knew?'."""
-    data = street("photo", "source", "family")
-    shuffled = dataclasses.replace(data, y=np.random.default_rng(0).permutation(data.y))
-    model = small_cnn((28, 28, 1), len(data.label_names), seed=0)
-    fit_transfer(model, shuffled, strategy="scratch", learning_rate=2e-3, updates=1500, batch_size=64, seed=0)
-    return model
-
-
-def task_fine_tuning(labels, seed, *, rate=None, split="test", strategy, **settings):
-    """Five families of garments → three kinds of shoe, in the same photographs.
-
-    Parameters
-    ----------
-    labels : int
-        Labels per class.
-    seed : int
-    rate : float, optional
-    split : {"validation", "test"}
-    strategy : {"scratch", "fine_tuning", "linear_probing", "regression"}
-        The last is logistic regression on the source's features.
-    **settings
-        ``updates`` and ``head`` (:func:`tl_helpers.studies.street_runs.run_classifier`); ``random_source``: whether
-        the source was trained on shuffled labels.
-
-    Returns
-    -------
-    dict
-        ``score``: accuracy in %.
-    """
-    labelled = sample_budget(street("photo", "target", "shoe"), labels, seed=seed)
-    test = street("photo", split, "shoe")
-    if strategy == "regression":
-        return run_probe(starting_body("street_families", labelled.x.shape[1:], seed=seed), labelled, test)
-    return _classify("street_families", labelled, test, strategy=strategy, rate=rate, seed=seed, **settings)
-
-
-def domain_adaptation(labels, seed, *, rate=None, split="test", strategy, view="sketch", **settings):
-    """Garments in photographs → the same garments in line drawings or in x-rays.
-
-    Parameters
-    ----------
-    labels, seed, rate, split, strategy, **settings
-        As for :func:`task_fine_tuning`.
-    view : {"sketch", "xray"}
-        Of the target.
-
-    Returns
-    -------
-    dict
-        ``score``: accuracy in %.
-    """
-    labelled, test = sample_budget(street(view, "target"), labels, seed=seed), street(view, split)
-    if strategy == "regression":
-        return run_probe(starting_body("street_garments", labelled.x.shape[1:], seed=seed), labelled, test)
-    return _classify("street_garments", labelled, test, strategy=strategy, rate=rate, seed=seed, **settings)
-
-
-def _detect(scenes, test, *, strategy, **settings):
-    """Train a detector of one object and return the row: mean overlap and the share found."""
-    source = None if strategy == "scratch" else "street_garments"
-    overlap, row = run_detector(source, scenes, test, strategy=strategy, **settings)
-    return row | {"hit_rate": 100 * (overlap > 0.5).mean()}
-
-
-def task_adaptation(scenes, seed, *, rate=None, split="test", strategy, updates=UPDATES):
-    """A classifier of garments → a box around the sneaker among other shoes.
-
-    Parameters
-    ----------
-    scenes : int
-        Labelled scenes.
-    seed, rate, split
-        As for :func:`task_fine_tuning`.
-    strategy : {"scratch", "fine_tuning", "linear_probing"}
-    updates : int
-
-    Returns
-    -------
-    dict
-        ``score``: mean intersection over union in %; ``hit_rate``: boxes with more than half, in %.
-    """
-    labelled, test = (
-        load_street_scenes("photo", "target", n=scenes, seed=seed),
-        held_out_scenes(split, "sneaker", "shoe"),
-    )
-    return _detect(labelled, test, strategy=strategy, rate=rate, updates=updates, seed=seed)
-
-
-def modality_transfer(scenes, seed, *, rate=None, split="test", strategy, updates=UPDATES, xray=False):
-    """A classifier of garments → find the digit 3 among other digits, or (``xray``) the sneaker in x-rays.
-
-    There are no validation digits: rates are chosen on scenes of the pool that a source model would have had.
-
-    Parameters
-    ----------
-    scenes, seed, rate, split, strategy, updates
-        As for :func:`task_adaptation`.
-    xray : bool
-
-    Returns
-    -------
-    dict
-        As for :func:`task_adaptation`.
-    """
-    if xray:
-        view, target, distractors = "xray", "sneaker", "shoe"
-    else:
-        view, target, distractors = "photo", "3", "digit"
-        split = {"validation": "source"}.get(split, split)
-    labelled = load_street_scenes(view, "target", n=scenes, seed=seed, target=target, distractors=distractors)
-    test = held_out_scenes(split, target, distractors, view)
-    return _detect(labelled, test, strategy=strategy, rate=rate, updates=updates, seed=seed)
-
-
 def dataset_merging(labels, seed, *, rate=None, split="test", wrong=None, head="flatten", updates=UPDATES):
     """Own labelled garments, and 1,500 scraped thumbnails of 14 × 14 pixels, of whose labels some are wrong.
 
@@ -169,8 +38,10 @@ def dataset_merging(labels, seed, *, rate=None, split="test", wrong=None, head="
     ----------
     labels : int
         Own labels per class.
-    seed, rate, split
-        As for :func:`task_fine_tuning`.
+    seed : int
+    rate : float
+        Learning rate.
+    split : {"validation", "test"}
     wrong : float, optional
         0…1: the share of wrong labels among the thumbnails that own pictures are thrown together with; own pictures
         alone if it is left out.
@@ -200,7 +71,7 @@ def weight_sharing(labels, seed, *, rate=None, split="test", shared, own_stems=F
     labels : int
         Labels per class and collection.
     seed, rate, split
-        As for :func:`task_fine_tuning`.
+        As for :func:`dataset_merging`.
     shared : bool
         Whether one network learns both collections.
     own_stems : bool
@@ -249,7 +120,7 @@ def multi_task(scenes, seed, *, rate=None, split="test", weights, score="class",
     scenes : int
         Labelled scenes.
     seed, rate, split
-        As for :func:`task_fine_tuning`.
+        As for :func:`dataset_merging`.
     weights : dict of str to float
         Of the losses of ``"class"``, ``"box"`` and ``"mask"``; 0 leaves a question out.
     score : {"class", "box", "mask"}
@@ -275,7 +146,7 @@ def parallel_training(labels, seed, *, rate=None, split="test", parallel, update
     labels : int
         Labels per garment; of digits there are 500 in all.
     seed, rate, split
-        As for :func:`task_fine_tuning`.
+        As for :func:`dataset_merging`.
     parallel : bool
         Whether one network learns both problems.
     updates : int
@@ -343,20 +214,6 @@ def _check(label, role, **settings):
 
 
 _LABELS = Axis("labels", "labels per class", (5, 10, 20, 50, 200))
-_SCENES = Axis("scenes", "labelled scenes", (25, 50, 100, 200, 400))
-_SCRATCH, _FINE_TUNING = "training from scratch", "fine-tuning"
-_MAIN = {
-    "scratch": _arm(_SCRATCH, "baseline", strategy="scratch"),
-    "fine_tuning": _arm(_FINE_TUNING, "transfer", strategy="fine_tuning"),
-    "linear_probing": _arm("a frozen body with a new head", "transfer", strategy="linear_probing"),
-}
-_REGRESSION = {
-    "regression": Arm("logistic regression on the source's features", "transfer", {"strategy": "regression"})
-}
-_LONGER = _longer(_SCRATCH, "scratch", strategy="scratch")
-_GAPS = _gap(_SCRATCH, "scratch", strategy="scratch") | {
-    "fine_tuning_gap": _check("fine-tuning with another head", "transfer", strategy="fine_tuning", head="average")
-}
 _OWN, _SEPARATE, _CLASS = "own pictures alone", "a network of its own", "a network for the class alone"
 
 
@@ -367,60 +224,6 @@ def _alone(question):
 _ALL = dict.fromkeys(("class", "box", "mask"), 1.0)
 
 STUDIES = (
-    _study(
-        "route_task_fine_tuning",
-        task_fine_tuning,
-        _MAIN
-        | _LONGER
-        | _GAPS
-        | {
-            "fine_tuning_random_source": _check(
-                "fine-tuning from shuffled labels", "control", strategy="fine_tuning", random_source=True
-            )
-        }
-        | _REGRESSION,
-        _LABELS,
-        chance=35.3,
-        compared=("fine_tuning", "scratch"),
-    ),
-    _study(
-        "route_domain_adaptation",
-        domain_adaptation,
-        _MAIN
-        | _LONGER
-        | _GAPS
-        | {
-            "scratch_xray": _check("x-rays from scratch", "baseline", strategy="scratch", view="xray"),
-            "fine_tuning_xray": _check("x-rays by fine-tuning", "transfer", strategy="fine_tuning", view="xray"),
-        }
-        | _REGRESSION,
-        _LABELS,
-        chance=10.4,
-        compared=("fine_tuning", "scratch"),
-    ),
-    _study(
-        "route_task_adaptation",
-        task_adaptation,
-        _MAIN | _LONGER,
-        _SCENES,
-        chance=19.0,
-        compared=("fine_tuning", "scratch"),
-        metric="mean IoU in %",
-    ),
-    _study(
-        "route_modality_transfer",
-        modality_transfer,
-        _MAIN
-        | _LONGER
-        | {
-            "scratch_xray": _check("x-rays from scratch", "baseline", strategy="scratch", xray=True),
-            "fine_tuning_xray": _check("x-rays by fine-tuning", "transfer", strategy="fine_tuning", xray=True),
-        },
-        _SCENES,
-        chance=18.3,
-        compared=("fine_tuning", "scratch"),
-        metric="mean IoU in %",
-    ),
     _study(
         "route_dataset_merging",
         dataset_merging,
