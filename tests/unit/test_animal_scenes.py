@@ -8,8 +8,9 @@ import pytest
 from tl_helpers.datasets.animal_scenes import compose_animal_scenes, crop_things, load_animal_scenes
 from tl_helpers.models.boxes import box_iou
 from tl_helpers.models.heads import add_box_head
-from tl_helpers.models.small_network import adapt_input, small_cnn_body
+from tl_helpers.models.small_network import small_cnn_body
 from tl_helpers.studies import animal_scenes as study_of_scenes
+from tl_helpers.training.freezing import freeze
 
 (STUDY,) = study_of_scenes.STUDIES
 
@@ -126,16 +127,14 @@ def test_arms_differ_in_what_their_names_say():
     assert STUDY.arms["random_lite0"].role == "control" and STUDY.compared == ("crops", "scratch")
 
 
-def test_a_hidden_layer_belongs_to_the_head_and_cells_may_be_of_sixteen_pixels():
-    body = small_cnn_body((96, 96, 3), stride=16, seed=0)
+def test_a_hidden_layer_belongs_to_the_head_and_is_there_only_if_asked_for():
+    body = small_cnn_body((96, 96, 3), seed=0)
     model = add_box_head(body, hidden=8, seed=0)
-    assert model.output_shape == (None, 6, 6, 5) and model.get_layer("head_hidden").filters == 8
-    smaller = adapt_input(body, (48, 48, 3))
-    assert smaller.model.output_shape == (None, 3, 3, 64)
-    for name in ("conv1", "conv4"):
-        np.testing.assert_array_equal(*(each.model.get_layer(name).get_weights()[0] for each in (body, smaller)))
-    with pytest.raises(ValueError, match="stride must be one of 8, 16, not 4"):
-        small_cnn_body((96, 96, 3), stride=4, seed=0)
+    assert model.output_shape == (None, 12, 12, 5) and model.get_layer("head_hidden").filters == 8
+    freeze(model, upto="conv4")
+    assert {layer.name for layer in model.layers if layer.trainable_weights} == {"head_hidden", "head"}
+    plain = add_box_head(body, seed=0)
+    assert [layer.name for layer in plain.layers if layer.name.startswith("head")] == ["head"]
 
 
 @pytest.mark.parametrize("key", STUDY.arms)

@@ -1,5 +1,7 @@
 """Colour emoji → line art: concepts stay apart, controls are what they say, no label or test drawing gets in."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,7 @@ FOLDS = range(EMOJI_FOLDS)
 def coarse_features(monkeypatch):
     """Take 8 × 8 grey pixels for the backbone's features, and other ones for a random backbone."""
 
+    @cache
     def features(style, weights):
         x = load_emoji(style, "all").x.mean(axis=3).reshape(-1, 8, 8, 8, 8).mean(axis=(2, 4)).reshape(-1, 64)
         return x if weights == "imagenet" else x[:, ::2]
@@ -112,7 +115,7 @@ def test_a_run_trains_on_training_concepts_and_is_asked_for_the_split(split, ask
     pool, data = (studies.features_of("black", load_emoji(split=part, fold=3).ids) for part in ("train", split))
     np.testing.assert_array_equal(call["unlabelled"], pool)
     np.testing.assert_array_equal(call["test"], data)
-    np.testing.assert_array_equal(call["source"][0], studies.features_of("noto", load_emoji(fold=3).ids))
+    np.testing.assert_array_equal(call["source"][0], studies.features_of("openmoji", load_emoji(fold=3).ids))
     assert (np.bincount(call["own"][1]) == 5).all()
     assert {tuple(row) for row in call["own"][0]} <= {tuple(row) for row in pool}
 
@@ -131,7 +134,7 @@ def test_scores_are_shares_of_the_test_drawings(coarse_features, monkeypatch):
     test = load_emoji("black", "test", fold=2)
     monkeypatch.setattr(studies, "predict_drawings", lambda *_, **__: np.full(len(test), 6))
     row = STUDY.run("both", 2, 12)
-    assert row == {"score": 100 * 22 / 142, "called_symbol": 100, "penalty": studies.PENALTY, "fold": 2}
+    assert row == {"score": 100 * (22 / 142), "called_symbol": 100, "penalty": studies.PENALTY, "fold": 2}
     assert test.label_names[6] == "symbol"
 
 

@@ -107,7 +107,7 @@ def test_both_detectors_have_one_grid_and_one_head():
 
 def test_chance_is_what_the_best_single_box_scores():
     boxes, half = load_luggage("test", n=100, seed=0).boxes, BAG_SIZE / 2
-    sides = range(16, 40, 4)
+    sides = range(20, 64, 6)
     scores = [
         box_scores(np.tile([[half - w / 2, half - h / 2, half + w / 2, half + h / 2]], (100, 1)), boxes)["score"]
         for w in sides

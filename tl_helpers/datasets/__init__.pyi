@@ -15,6 +15,13 @@ from .photos import (
     load_photos as load_photos,
     photo_families as photo_families,
 )
+from .posed_emoji import (
+    POSED_STYLES as POSED_STYLES,
+    draw_mammals as draw_mammals,
+    load_posed_groups as load_posed_groups,
+    load_posed_mammals as load_posed_mammals,
+    mammals_set_aside as mammals_set_aside,
+)
 from .street import (
     FAMILIES as FAMILIES,
     GARMENTS as GARMENTS,

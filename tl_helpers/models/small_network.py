@@ -6,14 +6,13 @@ import keras
 import numpy as np
 from keras import layers
 
-from tl_helpers.arguments import check_choice
 from tl_helpers.models.backbones import Backbone
 from tl_helpers.models.heads import add_class_head
 
 SMALL_CNN_STAGES = {"conv1": "conv1", "conv2": "conv2", "conv3": "conv3", "conv4": "conv4"}
 
 
-def small_cnn_body(input_shape, *, stride=8, seed):
+def small_cnn_body(input_shape, *, seed):
     """Build the body of the kit's small network: four convolutions on standardised images.
 
     Each image is first shifted and scaled to mean 0 and standard deviation 1; without that, contrast alone decides how
@@ -23,30 +22,22 @@ def small_cnn_body(input_shape, *, stride=8, seed):
     ----------
     input_shape : tuple of int
         ``(h, w, c)``.
-    stride : {8, 16}
-        Pixels from one position of the feature map to the next. With 16 the last convolution takes every second step.
     seed : int
         Seed of the initial weights.
 
     Returns
     -------
     Backbone
-        Feature map ``(n, h/stride, w/stride, 64)``, rounded up; stages ``conv1`` … ``conv4``.
-
-    Raises
-    ------
-    ValueError
-        If `stride` is neither.
+        Feature map ``(n, h/8, w/8, 64)``, rounded up; stages ``conv1`` … ``conv4``.
     """
-    check_choice("stride", stride, (8, 16))
     image = keras.Input(input_shape, name="image")
     x = layers.LayerNormalization(axis=(1, 2, 3), center=False, scale=False, name="preprocess")(image)
-    settings = [(16, 5, 2), (32, 3, 2), (64, 3, 2), (64, 3, stride // 8)]
-    for number, (filters, kernel, step) in enumerate(settings, start=1):
+    settings = [(16, 5, 2), (32, 3, 2), (64, 3, 2), (64, 3, 1)]
+    for number, (filters, kernel, stride) in enumerate(settings, start=1):
         x = layers.Conv2D(
             filters,
             kernel,
-            strides=step,
+            strides=stride,
             padding="same",
             activation="relu",
             kernel_initializer=keras.initializers.HeUniform(seed=10 * seed + number),
@@ -56,7 +47,7 @@ def small_cnn_body(input_shape, *, stride=8, seed):
     return Backbone(model, "small_cnn", "(x - mean of the image) / SD of the image", dict(SMALL_CNN_STAGES))
 
 
-def small_cnn(input_shape, n_classes, *, head="average", stride=8, seed):
+def small_cnn(input_shape, n_classes, *, head="average", seed):
     """Build the kit's small classifier: :func:`small_cnn_body` and a class head.
 
     Parameters
@@ -66,8 +57,6 @@ def small_cnn(input_shape, n_classes, *, head="average", stride=8, seed):
     n_classes : int
     head : {"average", "flatten"}
         See :func:`add_class_head`.
-    stride : {8, 16}
-        See :func:`small_cnn_body`.
     seed : int
         Seed of the initial weights.
 
@@ -76,7 +65,7 @@ def small_cnn(input_shape, n_classes, *, head="average", stride=8, seed):
     keras.Model
         From images ``(n, h, w, c)``, 0…255, to logits ``(n, n_classes)``.
     """
-    return add_class_head(small_cnn_body(input_shape, stride=stride, seed=seed), n_classes, head=head, seed=seed)
+    return add_class_head(small_cnn_body(input_shape, seed=seed), n_classes, head=head, seed=seed)
 
 
 def body_of(model, layer="conv4"):
@@ -122,8 +111,7 @@ def adapt_input(body, input_shape):
     Backbone
         With weights of its own.
     """
-    steps = [layer.strides[0] for layer in body.model.layers if layer.name == "conv4"]
-    adapted = small_cnn_body(input_shape, stride=8 * max(steps, default=1), seed=0)
+    adapted = small_cnn_body(input_shape, seed=0)
     channels = input_shape[-1]
     for old in body.model.layers:
         weights = old.get_weights()

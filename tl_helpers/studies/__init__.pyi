@@ -20,6 +20,7 @@ from .frozen_features import (
 )
 from .live import run_now as run_now
 from .multitask import learn_sketches as learn_sketches
+from .posed_emoji import see_through as see_through, train_posed_source as train_posed_source
 from .route_results import route_gains as route_gains, route_verdict as route_verdict
 from .street import rare_shares as rare_shares
 from .study import Study as Study

@@ -19,7 +19,7 @@ from tl_helpers.studies.frozen_features import backbone_with, kept
 from tl_helpers.studies.study import LADDER, Study
 from tl_helpers.training.fit import fit_transfer
 
-STAGE, CELL, HIDDEN = "block5", 16, 64
+STAGE, HIDDEN = "block5", 64
 UPDATES, LONGER, BATCH = 250, 1000, 16
 SCENES, HELD_OUT = 400, 300
 # Of the best single box for all test scenes of the eight folds; its centre lies in the animal's box in ?? %.
@@ -31,8 +31,9 @@ def task_adaptation(scenes, seed, *, rate=None, split="test", source, strategy, 
     """Find the animal in a scene, after learning to name things, or after nothing.
 
     Each seed draws another fold of concepts and other scenes. What stands in the scenes to learn from, in those that
-    choose rates and in those that measure are different concepts. All networks answer for 6 × 6 cells with the same
-    head, and standardise their inputs: the small network each picture, Lite0's head each channel of its features.
+    choose rates and in those that measure are different concepts. All networks have the same head and standardise its
+    inputs or their own: the small network, with 12 × 12 cells, each picture; Lite0's head, with 6 × 6, each channel of
+    its features.
 
     Parameters
     ----------
@@ -67,12 +68,13 @@ def task_adaptation(scenes, seed, *, rate=None, split="test", source, strategy, 
     elif source == "crops":
         body = adapt_input(source_of(fold), x.shape[1:])
     else:
-        body = small_cnn_body(x.shape[1:], stride=CELL, seed=seed)
+        body = small_cnn_body(x.shape[1:], seed=seed)
     model = add_box_head(body, hidden=HIDDEN, seed=seed)
-    data = x, encode_boxes(targets, grid=SCENE_SIDE // CELL, cell=CELL)
+    grid = model.output_shape[1]
+    data = x, encode_boxes(targets, grid=grid, cell=SCENE_SIDE / grid)
     settings = {"learning_rate": rate, "updates": updates, "batch_size": BATCH, "seed": seed, "loss": box_loss}
     fit_transfer(model, data, strategy=strategy, **settings)
-    found = decode_boxes(model.predict(test_x, batch_size=100, verbose=0), cell=CELL)
+    found = decode_boxes(model.predict(test_x, batch_size=100, verbose=0), cell=SCENE_SIDE / grid)
     return {"learning_rate": rate, "updates": updates} | measure_boxes(found, held_out.boxes)
 
 
@@ -156,7 +158,7 @@ def source_of(fold):
     Backbone
     """
     crops = source_crops(fold)
-    model = small_cnn(crops.x.shape[1:], len(crops.label_names), stride=CELL, seed=SOURCE_SEED + fold)
+    model = small_cnn(crops.x.shape[1:], len(crops.label_names), seed=SOURCE_SEED + fold)
     settings = {"learning_rate": SOURCE_RATE, "updates": SOURCE_UPDATES, "batch_size": SOURCE_BATCH}
     fit_transfer(model, crops, strategy="scratch", seed=SOURCE_SEED + fold, **settings)
     rescale_activations(model, crops.x[:300])

@@ -1,8 +1,8 @@
 """What do colour emoji teach about black line art? Domain adaptation on the features of a frozen ImageNet backbone.
 
-The eight groups are the same in both domains; only the drawing is another. No concept that is tested in black is
-trained on in colour. Concepts to *train* on are the same in both: a labelled drawing shows what the source has shown in
-colour.
+Both domains are OpenMoji's own drawings of the same things in the same eight groups, in colour and in black. No
+concept that is tested in black is trained on in colour. Concepts to *train* on are the same in both, so that a labelled
+drawing shows what the source has shown in colour.
 
 Nothing is trained by gradient descent: every arm is logistic regression on features that are computed once, so there is
 no learning rate to tune. Its penalty is the same for all, but for a check that may choose one.
@@ -22,7 +22,7 @@ from tl_helpers.studies.frozen_features import SIZE, backbone_with, kept, pictur
 from tl_helpers.studies.study import Study
 from tl_helpers.training.adaptation import standardise
 
-SOURCE_STYLE, TARGET_STYLE = "noto", "black"
+SOURCE_STYLE, TARGET_STYLE = "openmoji", "black"
 PENALTY = 0.05
 PENALTIES = (0.005, 0.05, 0.5, 5.0)
 # In every fold 25 of the 142 test drawings are objects, the commonest group.
@@ -30,7 +30,7 @@ CHANCE = 100 * 25 / 142
 
 
 def line_art_source(n, seed):
-    """Draw from the source: colour emoji in eight groups, the training concepts of one fold.
+    """Draw from the source: OpenMoji in colour, in eight groups, the training concepts of one fold.
 
     Parameters
     ----------
