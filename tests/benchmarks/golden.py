@@ -154,12 +154,11 @@ CELLS = {
     "forgetting_garments": [
         (arm, 20, 1) for arm in ("before", "linear_probing 0.003", "fine_tuning 0.001", "replay 0.001")
     ],
-    "route_task_fine_tuning": [
-        (arm, 5, 1) for arm in ("scratch", "fine_tuning", "linear_probing", "regression", "scratch_gap")
-    ],
-    "route_domain_adaptation": [("fine_tuning", 5, 1), ("fine_tuning_xray", 5, 1), ("regression", 5, 1)],
-    "route_task_adaptation": [("fine_tuning", 25, 1), ("linear_probing", 25, 1)],
-    "route_modality_transfer": [("fine_tuning", 25, 1), ("fine_tuning_xray", 25, 1)],
+    "route_task_fine_tuning": [(arm, 3, 1) for arm in ("scratch", "fine_tuning", "made_up_groups", "regression")],
+    "groups_to_kinds": [("backbone", 5, 1), ("groups", 5, 1)],
+    "route_domain_adaptation": [("both", 2, 1), ("own_scaled", 2, 1), ("pooled", 2, 1), ("random_both", 2, 1)],
+    "route_task_adaptation": [("crops", 25, 1), ("lite0", 25, 1)],
+    "route_modality_transfer": [("scratch", 25, 1), ("lite0", 25, 1)],
     "route_dataset_merging": [("own", 5, 1), ("merged_30", 5, 1)],
     "route_weight_sharing": [("separate", 3, 1), ("shared", 3, 1), ("own_stems", 3, 1)],
     "route_multi_task": [("class", 50, 1), ("box", 50, 1), ("joint_mask_0.1", 50, 1)],
@@ -183,7 +182,6 @@ TUNING_CELLS = {
         )
     },
     "emoji_text": {"joint_network @ 0.003/3/seed 100": ("joint_network", 0.003, 3, 100)},
-    "route_modality_transfer": {"linear_probing @ 0.01/25/seed 100": ("linear_probing", 0.01, 25, 100)},
     "route_weight_sharing": {"shared @ 0.003/3/seed 100": ("shared", 0.003, 3, 100)},
 }
 # Study → treatment, baseline and controls of a verdict on its stored table. (With one arm there is none.)
@@ -209,6 +207,7 @@ STORED_COMPARISONS = {
     "adapt_sketches": ("dann", "source_trained", []),
     "adapt_photos": ("per_domain", "source_only", []),
     "emoji_text": ("joint", "image", ["late_fusion"]),
+    "groups_to_kinds": ("groups", "backbone", []),
     "task_importance": None,
     "task_weighting": ("uncertainty", "static", []),
     "forgetting_garments": ("replay 0.001", "fine_tuning 0.001", []),

@@ -6,9 +6,9 @@ import pytest
 from tl_helpers.datasets.collections import two_digit_collections
 from tl_helpers.datasets.street import street
 from tl_helpers.experiments.stored import load_study
-from tl_helpers.models.boxes import box_iou
 from tl_helpers.routes.taxonomy import ROUTES, find_route
 from tl_helpers.studies.catalogue import STUDIES
+from tl_helpers.studies.live import run_now
 from tl_helpers.studies.route_results import route_gains, route_verdict
 from tl_helpers.studies.street_runs import held_out_scenes
 
@@ -40,52 +40,38 @@ def test_the_gains_of_all_routes_are_one_table():
     assert route_gains()["route"].tolist() == [route.name for route in ROUTES for _ in range(5)]
 
 
-@pytest.mark.parametrize("name", ["domain adaptation", "Parallel Training"])
-def test_a_slice_comes_out_again_within_the_spread_of_its_seeds(name):
+def test_no_run_of_a_sequential_route_is_stuck():
+    """The same score in three seeds, or that of guessing, is no result."""
+    for route in ROUTES[:4]:
+        study = load_study(route.study)
+        for _, scores in study.runs.groupby(["arm", "budget"])["score"]:
+            assert scores.round(6).value_counts().max() < 3, route.name
+            assert (abs(scores - study.chance) > 1e-6).all(), route.name
+
+
+@pytest.mark.parametrize(("name", "within"), [("domain adaptation", 1), ("Parallel Training", 8)])
+def test_a_slice_comes_out_again(name, within):
+    """Regression hardly depends on the processor; training a network does, by the spread of its seeds."""
     stored = load_study(find_route(name).study)
-    budget = stored.axis.values[0]
-    for arm in stored.compared:
-        rate = stored.rate(arm, budget)
-        again = STUDIES[stored.name].run(arm, budget, 1, rate=rate)
-        runs = stored.runs.query("budget == @budget and arm == @arm").set_index("seed")
-        assert again["score"] == pytest.approx(runs["score"][1], abs=3 * runs["score"].std())
-        assert again["learning_rate"] == runs["learning_rate"][1]
-
-
-def overlap_of_the_best_box(boxes):
-    """Return by how much, in %, one box can overlap with all of these on average: the best of them, then moved."""
-
-    def overlap(box):
-        return 100 * float(box_iou(np.tile(box, (len(boxes), 1)), boxes).mean())
-
-    best = max(boxes, key=overlap)
-    for step in (4, 2, 1):
-        for _ in range(20):
-            moved = [best + step * sign * np.eye(4, dtype=boxes.dtype)[side] for side in range(4) for sign in (-1, 1)]
-            better = max(moved, key=overlap)
-            if overlap(better) <= overlap(best):
-                break
-            best = better
-    return overlap(best)
+    live = run_now(stored, stored.axis.values[0], seed=1)
+    assert abs(live["now"] - live["stored"]).max() < within
 
 
 def test_guessing_scores_what_the_commonest_answer_scores():
+    """Of the sequential routes their own tests say so."""
+
     def share(y):
         return 100 * np.bincount(y).max() / len(y)
 
     digits = [share(parts["test"][1]) for parts in two_digit_collections().values()]
     guesses = {
-        "route_task_fine_tuning": share(street("photo", "test", "shoe").y),
-        "route_domain_adaptation": share(street("sketch", "test").y),
-        "route_task_adaptation": overlap_of_the_best_box(held_out_scenes("test", "sneaker", "shoe").boxes),
-        "route_modality_transfer": overlap_of_the_best_box(held_out_scenes("test", "3", "digit").boxes),
         "route_dataset_merging": share(street("photo", "test").y),
         "route_weight_sharing": np.mean(digits),
         "route_multi_task": share(held_out_scenes("test", "shoes", "garment").y),
         "route_parallel_training": share(street("photo", "test").y),
     }
     assert {study: round(float(guess), 1) for study, guess in guesses.items()} == {
-        route.study: STUDIES[route.study].chance for route in ROUTES
+        name: STUDIES[name].chance for name in guesses
     }
 
 

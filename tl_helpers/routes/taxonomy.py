@@ -93,7 +93,7 @@ ROUTES = (
         "a classifier of photographs learns to say healthy or ill of x-rays",
         "a classifier of emoji in colour learns to sort black line art into the same eight groups",
         "route_domain_adaptation",
-        Pair(drawings("noto", "train"), drawings("black", "test"), label_map={name: name for name in _GROUPS}),
+        Pair(drawings("openmoji", "train"), drawings("black", "test"), label_map={name: name for name in _GROUPS}),
     ),
     Route(
         "Task Adaptation",
