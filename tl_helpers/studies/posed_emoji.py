@@ -29,7 +29,7 @@ from tl_helpers.training.evaluation import accuracy
 from tl_helpers.training.fit import fit_transfer
 
 UPDATES = 200
-SOURCE_PICTURES, SOURCE_UPDATES, SOURCE_RATE = 4000, 600, 2e-3
+SOURCE_PICTURES, SOURCE_UPDATES, SOURCE_RATE = 4000, 400, 2e-3
 LABELS = (3, 5, 10, 20, 40)
 MEASURED = 100  # pictures of each mammal
 NAMES = ("groups", "shuffled", "made up", "nothing")
