@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tl_helpers.datasets.emoji import EMOJI_FOLDS, load_emoji
-from tl_helpers.studies import line_art as studies
+from tl_helpers.studies import line_art as studies, two_domains
 
 (STUDY,) = studies.STUDIES
 FOLDS = range(EMOJI_FOLDS)
@@ -27,21 +27,21 @@ def coarse_features(monkeypatch):
 @pytest.fixture
 def asked(monkeypatch, coarse_features):
     """Record what each classifier is trained on and asked for."""
-    calls, predict = [], studies.predict_drawings
+    calls, predict = [], studies.predict_target
 
     def recorded(source, own, unlabelled, test, **way):
         calls.append({"source": source, "own": own, "unlabelled": unlabelled, "test": test} | way)
         return predict(source, own, unlabelled, test, **way)
 
-    monkeypatch.setattr(studies, "predict_drawings", recorded)
+    monkeypatch.setattr(studies, "predict_target", recorded)
     return calls
 
 
 @pytest.fixture
 def fitted(monkeypatch):
     """Record the arguments of each logistic regression."""
-    calls, probe = [], studies.probe
-    monkeypatch.setattr(studies, "probe", lambda *data, **how: calls.append((*data, how)) or probe(*data, **how))
+    calls, probe = [], two_domains.probe
+    monkeypatch.setattr(two_domains, "probe", lambda *data, **how: calls.append((*data, how)) or probe(*data, **how))
     return calls
 
 
@@ -69,10 +69,8 @@ def test_chance_is_the_commonest_group_and_every_budget_can_be_drawn(fold):
 
 
 def test_both_sides_show_the_same_concepts_each_in_its_style():
-    source, target = studies.line_art_source(20, 13), studies.line_art_target(20, 13)
-    assert source.x.shape == target.x.shape == (631, 96, 96, 3)
+    source, target = (load_emoji(style, fold=3) for style in (studies.SOURCE_STYLE, studies.TARGET_STYLE))
     assert (source.ids == target.ids).all() and (source.y == target.y).all()
-    assert (source.ids == load_emoji(split="train", fold=3).ids).all()
     saturation = [np.ptp(data.x.astype(int), axis=3).mean() for data in (source, target)]
     assert saturation[1] < 1 < saturation[0]
 
@@ -85,14 +83,14 @@ def test_standardising_per_domain_undoes_a_shift_without_a_label_of_the_target()
     wrong = x[:2], 1 - y[:2]
     for per_domain, right in ((False, 0.5), (True, 1.0)):
         way = {"train_on": ("source",), "per_domain": per_domain}
-        predicted = studies.predict_drawings(source, wrong, x, x, **way)
+        predicted = two_domains.predict_target(source, wrong, x, x, **way)
         assert (predicted == y).mean() == pytest.approx(right, abs=0.05)
 
 
 def test_balanced_domains_weigh_the_same_in_total(fitted):
     source, own = two_classes(90, seed=0), two_classes(6, seed=1)
     for balanced, weight in ((False, 1), (True, 15)):
-        studies.predict_drawings(source, own, own[0], own[0], balanced=balanced)
+        two_domains.predict_target(source, own, own[0], own[0], balanced=balanced)
         x, y, how = fitted.pop()
         assert x.shape == (96, 2) and (y == np.concatenate([source[1], own[1]])).all()
         assert (how["sample_weight"] == np.repeat([1, weight], [90, 6])).all()
@@ -100,11 +98,11 @@ def test_balanced_domains_weigh_the_same_in_total(fitted):
 
 def test_each_domain_gets_its_own_statistics_or_all_get_the_same(fitted):
     source, own, unlabelled = two_classes(50, seed=0), two_classes(4, seed=1, shift=9), two_classes(40, seed=2)[0]
-    studies.predict_drawings(source, own, unlabelled, unlabelled, per_domain=True)
+    two_domains.predict_target(source, own, unlabelled, unlabelled, per_domain=True)
     x = fitted.pop()[0]
     np.testing.assert_allclose(x[:50].mean(axis=0), 0, atol=1e-9)
     np.testing.assert_allclose(x[50:], (own[0] - unlabelled.mean(axis=0)) / unlabelled.std(axis=0))
-    studies.predict_drawings(source, own, unlabelled, unlabelled)
+    two_domains.predict_target(source, own, unlabelled, unlabelled)
     np.testing.assert_allclose(fitted.pop()[0].mean(axis=0), 0, atol=1e-9)
 
 
@@ -132,7 +130,7 @@ def test_runs_repeat_and_only_the_labels_of_the_target_change_what_needs_them(co
 
 def test_scores_are_shares_of_the_test_drawings(coarse_features, monkeypatch):
     test = load_emoji("black", "test", fold=2)
-    monkeypatch.setattr(studies, "predict_drawings", lambda *_, **__: np.full(len(test), 6))
+    monkeypatch.setattr(studies, "predict_target", lambda *_, **__: np.full(len(test), 6))
     row = STUDY.run("both", 2, 12)
     assert row == {"score": 100 * (22 / 142), "called_symbol": 100, "penalty": studies.PENALTY, "fold": 2}
     assert test.label_names[6] == "symbol"

@@ -13,7 +13,7 @@ from tl_helpers.models.features import extract_features, probe
 from tl_helpers.studies.frozen_features import FAMILIES_TO_TRANSFER, backbone_with, family_features, pixels
 from tl_helpers.studies.street_runs import run_classifier
 from tl_helpers.studies.study import FEWER_RATES, Study
-from tl_helpers.training.adaptation import standardise
+from tl_helpers.studies.two_domains import predict_target
 
 SMALL, LARGE = 64, 128
 
@@ -131,15 +131,8 @@ def predict_photos(emoji, own, unlabelled, test, *, train_on, per_domain=False, 
     numpy.ndarray
         Class indices ``(n,)``.
     """
-    parts = {name: {"emoji": emoji, "photos": own}[name] for name in train_on}
-    shared = np.concatenate([x for x, _ in parts.values()])
-    like = {"emoji": emoji[0], "photos": unlabelled} if per_domain else {"emoji": shared, "photos": shared}
-    longest = max(len(y) for _, y in parts.values())
-    weights = [np.full(len(y), longest / len(y) if weighted else 1.0) for _, y in parts.values()]
-    x = np.concatenate([standardise(x, like=like[name]) for name, (x, _) in parts.items()])
-    y = np.concatenate([y for _, y in parts.values()])
-    classifier = probe(x, y, standardise=False, sample_weight=np.concatenate(weights))
-    return classifier.predict(standardise(test, like=like["photos"]))
+    train_on = [{"emoji": "source", "photos": "own"}[name] for name in train_on]
+    return predict_target(emoji, own, unlabelled, test, train_on=train_on, per_domain=per_domain, balanced=weighted)
 
 
 _BOTH = ("emoji", "photos")

@@ -17,50 +17,15 @@ import numpy as np
 from tl_helpers.datasets.dataset import rows_of, sample_budget
 from tl_helpers.datasets.emoji import EMOJI_FOLDS, load_emoji
 from tl_helpers.experiments.design import Arm, Axis
-from tl_helpers.models.features import extract_features, probe
-from tl_helpers.studies.frozen_features import SIZE, backbone_with, kept, pictures_of
+from tl_helpers.models.features import extract_features
+from tl_helpers.studies.frozen_features import backbone_with, kept, pictures_of
 from tl_helpers.studies.study import Study
-from tl_helpers.training.adaptation import standardise
+from tl_helpers.studies.two_domains import PENALTY, predict_target
 
 SOURCE_STYLE, TARGET_STYLE = "openmoji", "black"
-PENALTY = 0.05
 PENALTIES = (0.005, 0.05, 0.5, 5.0)
 # In every fold 25 of the 142 test drawings are objects, the commonest group.
 CHANCE = 100 * 25 / 142
-
-
-def line_art_source(n, seed):
-    """Draw from the source: OpenMoji in colour, in eight groups, the training concepts of one fold.
-
-    Parameters
-    ----------
-    n : int
-        Ignored: all 631 are returned.
-    seed : int
-        Its last digit is the fold.
-
-    Returns
-    -------
-    Dataset
-        ``(631, 96, 96, 3)``.
-    """
-    return load_emoji(SOURCE_STYLE, "train", fold=seed % EMOJI_FOLDS, size=SIZE)
-
-
-def line_art_target(n, seed):
-    """Draw from the target: black line art in the same eight groups, the training concepts of one fold.
-
-    Parameters
-    ----------
-    n, seed
-        See :func:`line_art_source`.
-
-    Returns
-    -------
-    Dataset
-        ``(631, 96, 96, 3)``.
-    """
-    return load_emoji(TARGET_STYLE, "train", fold=seed % EMOJI_FOLDS, size=SIZE)
 
 
 def line_art(labels, seed, *, rate=None, split="test", weights="imagenet", shuffled=False, penalties=(PENALTY,), **way):
@@ -85,7 +50,7 @@ def line_art(labels, seed, *, rate=None, split="test", weights="imagenet", shuff
         C of the logistic regression, 1 / strength; of several the one that does best on the validation drawings, whose
         labels are then used.
     **way
-        ``train_on``, ``per_domain`` and ``balanced`` of :func:`predict_drawings`.
+        ``train_on``, ``per_domain`` and ``balanced`` of :func:`tl_helpers.studies.two_domains.predict_target`.
 
     Returns
     -------
@@ -104,7 +69,7 @@ def line_art(labels, seed, *, rate=None, split="test", weights="imagenet", shuff
 
     def answers(data, penalty):
         asked = features_of(TARGET_STYLE, data.ids, weights)
-        return predict_drawings(source, labelled, unlabelled, asked, penalty=penalty, **way)
+        return predict_target(source, labelled, unlabelled, asked, penalty=penalty, **way)
 
     penalty = penalties[0]
     if len(penalties) > 1:
@@ -116,48 +81,6 @@ def line_art(labels, seed, *, rate=None, split="test", weights="imagenet", shuff
         "penalty": penalty,
         "fold": fold,
     }
-
-
-def predict_drawings(
-    source, own, unlabelled, test, *, train_on=("source", "own"), per_domain=False, balanced=False, penalty=PENALTY
-):
-    """Train on the source, on own drawings or on both, and predict drawings.
-
-    Parameters
-    ----------
-    source, own : tuple of numpy.ndarray
-        Features ``(n, d)`` and class indices ``(n,)`` of the source and of the labelled drawings.
-    unlabelled : numpy.ndarray
-        Features ``(m, d)`` of drawings, labelled or not.
-    test : numpy.ndarray
-        Features of the drawings to predict.
-    train_on : sequence of {"source", "own"}
-    per_domain : bool
-        Whether each domain is standardised by its own means and standard deviations, the drawings by those of
-        `unlabelled`; otherwise everything by those of what is trained on.
-    balanced : bool
-        Whether both domains weigh the same in total: the smaller one's examples count for more.
-    penalty : float
-        C of :func:`tl_helpers.models.features.probe`.
-
-    Returns
-    -------
-    numpy.ndarray
-        Class indices.
-    """
-    parts = {name: {"source": source, "own": own}[name] for name in train_on}
-    trained = np.concatenate([x for x, _ in parts.values()])
-    like = {"source": source[0], "own": unlabelled} if per_domain else {"source": trained, "own": trained}
-    largest = max(len(y) for _, y in parts.values())
-    weights = [np.full(len(y), largest / len(y) if balanced else 1.0) for _, y in parts.values()]
-    classifier = probe(
-        np.concatenate([standardise(x, like=like[name]) for name, (x, _) in parts.items()]),
-        np.concatenate([y for _, y in parts.values()]),
-        C=penalty,
-        standardise=False,
-        sample_weight=np.concatenate(weights),
-    )
-    return classifier.predict(standardise(test, like=like["own"]))
 
 
 def features_of(style, ids, weights="imagenet"):
