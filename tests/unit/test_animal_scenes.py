@@ -20,16 +20,17 @@ def composed():
     return compose_animal_scenes("train", n=20, seed=3, fold=1)
 
 
-@pytest.fixture
-def small_runs(monkeypatch):
+@pytest.fixture(scope="module")
+def small_runs():
     """Make runs of a second: few scenes, and a source that has hardly learned."""
     caches = [study_of_scenes.scenes_of, study_of_scenes.maps_of, study_of_scenes.source_of]
-    for name, value in {"SCENES": 12, "HELD_OUT": 8, "SOURCE_SCENES": 30, "SOURCE_UPDATES": 2}.items():
-        monkeypatch.setattr(study_of_scenes, name, value)
-    monkeypatch.setattr(study_of_scenes, "kept", lambda: None)
     for each in caches:
         each.cache_clear()
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"SCENES": 12, "HELD_OUT": 8, "SOURCE_SCENES": 30, "SOURCE_UPDATES": 2}.items():
+            patch.setattr(study_of_scenes, name, value)
+        patch.setattr(study_of_scenes, "kept", lambda: None)
+        yield
     for each in caches:
         each.cache_clear()
 
@@ -137,8 +138,8 @@ def test_a_hidden_layer_belongs_to_the_head_and_is_there_only_if_asked_for():
     assert [layer.name for layer in plain.layers if layer.name.startswith("head")] == ["head"]
 
 
-@pytest.mark.parametrize("key", STUDY.arms)
-def test_every_arm_runs_with_the_updates_it_is_told(small_runs, key):
+@pytest.mark.parametrize("key", ["scratch", "lite0"])
+def test_an_arm_runs_with_the_updates_it_is_told(small_runs, key):
     settings = STUDY.arms[key].settings | {"updates": 2}
     row = study_of_scenes.task_adaptation(10, 0, rate=1e-3, split="validation", **settings)
     assert row["updates"] == 2 and row["learning_rate"] == 1e-3
