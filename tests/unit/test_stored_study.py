@@ -85,3 +85,9 @@ def test_a_verdict_on_a_stored_study_speaks_of_its_axis(name, words):
     study = load_study(name)
     sentence = transfer_verdict(study, *study.compared).sentence
     assert words in sentence and "budget 5" not in sentence
+
+
+def test_a_control_that_is_itself_compared_is_no_control_of_its_own():
+    study = load_study("street_labels")
+    verdict = transfer_verdict(study, "scratch_longer", "scratch")
+    assert not any("hold against" in check.question for check in verdict.checks)

@@ -146,7 +146,8 @@ def transfer_verdict(
     check_settings(method, confidence, margin)
     alpha, frame, axis = 1 - confidence, runs, None
     if not isinstance(runs, pandas.DataFrame):
-        controls = runs.controls_of(baseline) if controls is None else controls
+        own = [arm for arm in runs.controls_of(baseline) if arm != treatment]
+        controls = own if controls is None else controls
         controls = [runs.label(arm) for arm in ([controls] if isinstance(controls, str) else controls)]
         learning_rates = runs.rates_offered if learning_rates is None else learning_rates
         chance, axis = runs.chance if chance is None else chance, runs.axis
