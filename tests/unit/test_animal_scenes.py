@@ -124,7 +124,6 @@ def test_arms_differ_in_what_their_names_say():
     settings = {key: arm.settings for key, arm in STUDY.arms.items()}
     assert settings["scratch_longer"] == settings["scratch"] | {"updates": 4 * study_of_scenes.UPDATES}
     assert settings["random_lite0"] == settings["lite0"] | {"source": "random"}
-    assert settings["crops_frozen"] == settings["crops"] | {"strategy": "linear_probing"}
     assert STUDY.arms["random_lite0"].role == "control" and STUDY.compared == ("crops", "scratch")
 
 

@@ -193,7 +193,6 @@ STUDIES = (
             "scratch": _arm("training from scratch", "baseline", None, "scratch"),
             "crops": _arm("fine-tuning, after naming things on crops", "transfer", "crops", "fine_tuning"),
             "lite0": _arm("ImageNet's features, frozen", "transfer", "imagenet", "linear_probing"),
-            "crops_frozen": _arm("the same body, frozen", "transfer", "crops", "linear_probing", sparse=True),
             "random_lite0": _arm("the same with random weights", "control", "random", "linear_probing", sparse=True),
             "scratch_longer": Arm(
                 "training from scratch with 4 times the updates",
