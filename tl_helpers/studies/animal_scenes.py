@@ -200,7 +200,7 @@ STUDIES = (
                 {"source": None, "strategy": "scratch", "updates": LONGER},
                 tuned=True,
                 check_of="scratch",
-                values=(25, 400),
+                values=(400,),
             ),
         },
         axis=Axis("scenes", "labelled scenes", (25, 50, 100, 200, 400)),

@@ -23,7 +23,7 @@ from tl_helpers.studies.study import FEWER_RATES, Study
 from tl_helpers.training.fit import fit_transfer
 
 SCENES, HELD_OUT = (25, 50, 100, 200, 400), 150
-UPDATES = 150
+UPDATES, BATCH = 150, 16
 STAGE, CELL, HIDDEN = "block3", 8, 64
 GRID = BAG_SIZE // CELL
 # Mean overlap in % of one box in the middle, 50 pixels wide and high, with the tool in bags of all seeds.
@@ -142,7 +142,7 @@ def modality_transfer(scenes, seed, *, rate=None, split="test", body, updates=UP
         x = maps(body, "train", seed)[:scenes]
         model = find_on_maps(x, seed=seed)
     targets = encode_boxes(labelled.boxes, grid=GRID, cell=CELL)
-    settings = {"learning_rate": rate, "updates": updates, "batch_size": 16, "seed": seed, "loss": box_loss}
+    settings = {"learning_rate": rate, "updates": updates, "batch_size": BATCH, "seed": seed, "loss": box_loss}
     fit_transfer(model, (x, targets), strategy="scratch", **settings)
 
     def measure(tools):
@@ -156,8 +156,9 @@ def modality_transfer(scenes, seed, *, rate=None, split="test", body, updates=UP
     return row | measure("new") | {"known_tools": known["score"], "known_tools_centre": known["centre"]}
 
 
-def _arm(label, role, body, *, check_of=None, sparse=False, **settings):
-    return Arm(label, role, {"body": body, **settings}, tuned=True, check_of=check_of, sparse=sparse)
+def _arm(label, role, body, *, check_of=None, sparse=False, values=None, **settings):
+    how = {"check_of": check_of, "sparse": sparse, "values": values}
+    return Arm(label, role, {"body": body, **settings}, tuned=True, **how)
 
 
 STUDIES = (
@@ -172,7 +173,7 @@ STUDIES = (
                 "baseline",
                 "new",
                 check_of="scratch",
-                sparse=True,
+                values=SCENES[-1:],
                 updates=4 * UPDATES,
             ),
             "random": _arm("a head on frozen random weights", "control", "random", sparse=True),
