@@ -9,6 +9,7 @@ from .boxes import (
     box_ap50 as box_ap50,
     box_iou as box_iou,
     box_loss as box_loss,
+    box_scores as box_scores,
     decode_boxes as decode_boxes,
     encode_boxes as encode_boxes,
 )
