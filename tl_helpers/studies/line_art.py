@@ -116,32 +116,35 @@ def _drawings(split, fold):
 _SCALED = {"train_on": ("own",), "per_domain": True}
 _BOTH = {"per_domain": True, "balanced": True}
 
+# Where a label does not say otherwise, each domain is standardised by itself, and both weigh the same in total.
 STUDIES = (
     Study(
         "route_domain_adaptation",
         line_art,
         arms={
-            "own": Arm("drawings alone, standardised by the labelled ones", "baseline", {"train_on": ("own",)}),
-            "own_scaled": Arm("drawings alone, standardised by all drawings", "baseline", _SCALED),
+            "own": Arm("drawings alone, without the unlabelled ones", "baseline", {"train_on": ("own",)}),
+            "own_scaled": Arm("drawings alone", "baseline", _SCALED),
             "own_best": Arm(
-                "drawings alone, with a penalty chosen on validation labels",
+                "drawings alone, penalty chosen on validation labels",
                 "baseline",
                 _SCALED | {"penalties": PENALTIES},
                 check_of="own_scaled",
                 sparse=True,
             ),
             # Without labels of the target: the same at every number of them, a level line to hold the others against.
-            "zero_shot": Arm("colour alone", "transfer", {"train_on": ("source",)}),
+            "zero_shot": Arm("colour alone, as it comes", "transfer", {"train_on": ("source",)}),
             "zero_shot_scaled": Arm(
                 "colour alone, standardised per domain", "transfer", {"train_on": ("source",), "per_domain": True}
             ),
-            "both": Arm("both, standardised per domain, of equal weight", "transfer", _BOTH),
-            "both_unweighted": Arm("both, standardised per domain", "transfer", {"per_domain": True}, sparse=True),
-            "pooled": Arm("both, pooled as they come", "transfer"),
-            "both_shuffled": Arm("both, the colours' labels shuffled", "control", _BOTH | {"shuffled": True}),
-            "random_both": Arm("both, on a random backbone", "control", _BOTH | {"weights": "random"}, sparse=True),
+            "both": Arm("colour and drawings", "transfer", _BOTH),
+            "both_unweighted": Arm("colour and drawings, not weighted", "transfer", {"per_domain": True}, sparse=True),
+            "pooled": Arm("colour and drawings, pooled as they come", "transfer"),
+            "both_shuffled": Arm("colour with shuffled labels, and drawings", "control", _BOTH | {"shuffled": True}),
+            "random_both": Arm(
+                "colour and drawings, random backbone", "control", _BOTH | {"weights": "random"}, sparse=True
+            ),
             "random_own": Arm(
-                "drawings alone, on a random backbone", "control", _SCALED | {"weights": "random"}, sparse=True
+                "drawings alone, random backbone", "control", _SCALED | {"weights": "random"}, sparse=True
             ),
         },
         axis=Axis("labels", "labels per class", (2, 5, 10, 20, 40)),
