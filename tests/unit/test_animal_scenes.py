@@ -7,7 +7,7 @@ import pytest
 
 from tl_helpers.datasets.animal_scenes import compose_animal_scenes, crop_things, load_animal_scenes
 from tl_helpers.models.boxes import box_iou
-from tl_helpers.models.heads import add_box_head
+from tl_helpers.models.heads import add_box_head, add_hidden_convolution
 from tl_helpers.models.small_network import small_cnn_body
 from tl_helpers.studies import animal_scenes as study_of_scenes
 from tl_helpers.training.freezing import freeze
@@ -129,7 +129,7 @@ def test_arms_differ_in_what_their_names_say():
 
 def test_a_hidden_layer_belongs_to_the_head_and_is_there_only_if_asked_for():
     body = small_cnn_body((96, 96, 3), seed=0)
-    model = add_box_head(body, hidden=8, seed=0)
+    model = add_box_head(add_hidden_convolution(body, 8, seed=0), seed=0)
     assert model.output_shape == (None, 12, 12, 5) and model.get_layer("head_hidden").filters == 8
     freeze(model, upto="conv4")
     assert {layer.name for layer in model.layers if layer.trainable_weights} == {"head_hidden", "head"}

@@ -20,7 +20,12 @@ from .feature_maps import (
     strongest_patches as strongest_patches,
 )
 from .features import extract_features as extract_features, probe as probe
-from .heads import add_box_head as add_box_head, add_class_head as add_class_head, add_mask_head as add_mask_head
+from .heads import (
+    add_box_head as add_box_head,
+    add_class_head as add_class_head,
+    add_hidden_convolution as add_hidden_convolution,
+    add_mask_head as add_mask_head,
+)
 from .masks import mask_iou as mask_iou, mask_loss as mask_loss
 from .small_network import (
     adapt_input as adapt_input,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 from keras import layers
 
@@ -41,7 +43,31 @@ def add_class_head(backbone, n_classes, *, head="average", seed, name="head"):
     return keras.Model(backbone.model.input, logits, name=f"{backbone.name}_classifier")
 
 
-def add_box_head(backbone, *, hidden=None, seed, name="head"):
+def add_hidden_convolution(backbone, filters, *, seed, name="head"):
+    """Put a 3×3 convolution with ReLU on a backbone, as the beginning of a head: each position then sees its neighbours.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Its layers are shared with the new one, not copied.
+    filters : int
+    seed : int
+        Seed of the initial weights.
+    name : str
+        The layer is called ``<name>_hidden``.
+
+    Returns
+    -------
+    Backbone
+        Feature map ``(n, h, w, filters)``.
+    """
+    initializer = keras.initializers.HeUniform(seed=10 * seed + 5)
+    settings = {"padding": "same", "activation": "relu", "kernel_initializer": initializer, "name": f"{name}_hidden"}
+    features = layers.Conv2D(filters, 3, **settings)(backbone.model.output)
+    return dataclasses.replace(backbone, model=keras.Model(backbone.model.input, features, name=backbone.name))
+
+
+def add_box_head(backbone, *, seed, name="head"):
     """Put a detector for one object on a backbone: where is it, and how large?
 
     The feature map's cells compete for the object's centre (softmax over cells), and each cell predicts the box around
@@ -51,9 +77,6 @@ def add_box_head(backbone, *, hidden=None, seed, name="head"):
     ----------
     backbone : Backbone
         Its layers are shared with the new model, not copied.
-    hidden : int, optional
-        Filters of a 3×3 convolution with ReLU between body and head, named ``<name>_hidden``: each cell then also
-        sees its neighbours. None by default.
     seed : int
         Seed of the head's initial weights.
     name : str
@@ -66,12 +89,7 @@ def add_box_head(backbone, *, hidden=None, seed, name="head"):
         the cell and its width and height, in cells. :func:`box_loss` trains it, :func:`decode_boxes` reads it.
     """
     initializer = keras.initializers.GlorotUniform(seed=10 * seed + 8)
-    features = backbone.model.output
-    if hidden is not None:
-        settings = {"padding": "same", "activation": "relu", "name": f"{name}_hidden"}
-        first = keras.initializers.HeUniform(seed=10 * seed + 5)
-        features = layers.Conv2D(hidden, 3, kernel_initializer=first, **settings)(features)
-    output = layers.Conv2D(5, 1, kernel_initializer=initializer, name=name)(features)
+    output = layers.Conv2D(5, 1, kernel_initializer=initializer, name=name)(backbone.model.output)
     return keras.Model(backbone.model.input, output, name=f"{backbone.name}_detector")
 
 

@@ -13,7 +13,7 @@ from tl_helpers.experiments.design import Arm, Axis
 from tl_helpers.models.backbones import Backbone
 from tl_helpers.models.boxes import box_loss, box_scores, centres_within, decode_boxes, encode_boxes
 from tl_helpers.models.features import run_once
-from tl_helpers.models.heads import add_box_head
+from tl_helpers.models.heads import add_box_head, add_hidden_convolution
 from tl_helpers.models.small_network import adapt_input, body_of, rescale_activations, small_cnn, small_cnn_body
 from tl_helpers.studies.frozen_features import backbone_with, kept
 from tl_helpers.studies.study import LADDER, Study
@@ -69,7 +69,7 @@ def task_adaptation(scenes, seed, *, rate=None, split="test", source, strategy, 
         body = adapt_input(source_of(fold), x.shape[1:])
     else:
         body = small_cnn_body(x.shape[1:], seed=seed)
-    model = add_box_head(body, hidden=HIDDEN, seed=seed)
+    model = add_box_head(add_hidden_convolution(body, HIDDEN, seed=seed), seed=seed)
     grid = model.output_shape[1]
     data = x, encode_boxes(targets, grid=grid, cell=SCENE_SIDE / grid)
     settings = {"learning_rate": rate, "updates": updates, "batch_size": BATCH, "seed": seed, "loss": box_loss}

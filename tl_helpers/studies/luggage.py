@@ -16,7 +16,7 @@ from tl_helpers.experiments.design import Arm, Axis
 from tl_helpers.models.backbones import Backbone
 from tl_helpers.models.boxes import box_loss, box_scores, decode_boxes, encode_boxes
 from tl_helpers.models.features import run_once
-from tl_helpers.models.heads import add_box_head
+from tl_helpers.models.heads import add_box_head, add_hidden_convolution
 from tl_helpers.models.small_network import small_cnn_body
 from tl_helpers.studies.frozen_features import backbone_with, kept
 from tl_helpers.studies.study import FEWER_RATES, Study
@@ -87,9 +87,8 @@ def find_on_maps(features, *, seed):
     mean, spread = features.mean(axis=(0, 1, 2)), features.std(axis=(0, 1, 2)) + 1e-6
     inputs = keras.Input(features.shape[1:])
     standardised = layers.Rescaling(1 / spread, -mean / spread, name="preprocess")(inputs)
-    return add_box_head(
-        Backbone(keras.Model(inputs, standardised), "maps", "none: these are features", {}), hidden=HIDDEN, seed=seed
-    )
+    body = Backbone(keras.Model(inputs, standardised), "maps", "none: these are features", {})
+    return add_box_head(add_hidden_convolution(body, HIDDEN, seed=seed), seed=seed)
 
 
 def find_in_pictures(*, seed):
@@ -105,7 +104,8 @@ def find_in_pictures(*, seed):
     keras.Model
         From pictures ``(n, 96, 96, 3)`` to ``(n, 12, 12, 5)``.
     """
-    return add_box_head(small_cnn_body((BAG_SIZE, BAG_SIZE, 3), seed=seed), hidden=HIDDEN, seed=seed)
+    body = small_cnn_body((BAG_SIZE, BAG_SIZE, 3), seed=seed)
+    return add_box_head(add_hidden_convolution(body, HIDDEN, seed=seed), seed=seed)
 
 
 def modality_transfer(scenes, seed, *, rate=None, split="test", body, updates=UPDATES):
