@@ -44,7 +44,7 @@ def add_class_head(backbone, n_classes, *, head="average", seed, name="head"):
 
 
 def add_hidden_convolution(backbone, filters, *, seed, name="head"):
-    """Put a 3×3 convolution with ReLU on a backbone, as the beginning of a head: each position then sees its neighbours.
+    """Put a 3×3 convolution with ReLU on a backbone, to begin a head: each position then sees its neighbours.
 
     Parameters
     ----------
