@@ -189,7 +189,7 @@ def test_arms_that_ran_at_few_values_are_compared_there():
     runs = runs[(runs["arm"] != "forest") | (runs["budget"] != 5)]
     display = plots.gain(dataclasses.replace(study, runs=runs), "fine_tuning", "forest")
     assert "at 10 labels" in display.words and "at 5 labels" not in display.words
-    part = load_study("route_domain_adaptation")
+    part = load_study("route_task_fine_tuning")
     assert "points" in plots.gain(part, "fine_tuning", "scratch_longer").words
 
 
@@ -439,7 +439,9 @@ def test_intervals_of_percentages_end_where_percentages_do():
 
 
 def test_only_the_checks_that_doubt_what_is_drawn_as_doubted_are_named():
-    part = load_study("route_task_fine_tuning")
+    study = load_study("street_labels")
+    at_the_end = study.runs["learning_rate"].where(study.runs["budget"] != 20, max(study.rates_offered))
+    part = dataclasses.replace(study, runs=study.runs.assign(learning_rate=at_the_end))
     display, verdict = plots.gain(part, *part.compared), transfer_verdict(part, *part.compared)
     (row,) = np.flatnonzero(~display.table["clear"] & display.table["p_holm"].lt(0.05))
     doubted = display.table["budget"][row]

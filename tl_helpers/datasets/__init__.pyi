@@ -1,3 +1,8 @@
+from .animal_scenes import (
+    compose_animal_scenes as compose_animal_scenes,
+    crop_things as crop_things,
+    load_animal_scenes as load_animal_scenes,
+)
 from .collections import scraped_thumbnails as scraped_thumbnails, two_digit_collections as two_digit_collections
 from .dataset import (
     Dataset as Dataset,
@@ -8,6 +13,7 @@ from .dataset import (
     with_wrong_labels as with_wrong_labels,
 )
 from .emoji import EMOJI_STYLES as EMOJI_STYLES, load_cut_outs as load_cut_outs, load_emoji as load_emoji
+from .luggage import FALSE_COLOURS as FALSE_COLOURS, load_luggage as load_luggage, thickness as thickness
 from .online import load_online as load_online
 from .photos import (
     PHOTO_FAMILIES as PHOTO_FAMILIES,
@@ -22,6 +28,7 @@ from .posed_emoji import (
     load_posed_mammals as load_posed_mammals,
     mammals_set_aside as mammals_set_aside,
 )
+from .sprites import coloured_grounds as coloured_grounds, lay as lay, pose_sprite as pose_sprite
 from .street import (
     FAMILIES as FAMILIES,
     GARMENTS as GARMENTS,

@@ -1,4 +1,4 @@
-from .gaps import domain_gap as domain_gap, split_gap as split_gap
+from .gaps import distance as distance, domain_gap as domain_gap, split_gap as split_gap
 from .taxonomy import (
     ROUTES as ROUTES,
     Route as Route,
