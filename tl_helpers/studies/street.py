@@ -302,6 +302,7 @@ STUDIES = (
         },
         axis=Axis("scenes", "labelled scenes", (50, 200)),
         seeds=tuple(range(10)),
+        tuning_seeds=(100,),
         metric="mean IoU in %",
         compared=("fine_tuning", "scratch"),
     ),
