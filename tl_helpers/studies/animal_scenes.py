@@ -20,7 +20,7 @@ from tl_helpers.studies.study import LADDER, Study
 from tl_helpers.training.fit import fit_transfer
 
 STAGE, HIDDEN = "block5", 64
-UPDATES, LONGER, BATCH = 250, 1000, 16
+UPDATES, LONGER, BATCH = 150, 600, 16
 SCENES, HELD_OUT = 400, 300
 # Of the best single box for all test scenes of the eight folds; its centre lies in the animal's box in 9.8 %.
 CHANCE = 10.4
