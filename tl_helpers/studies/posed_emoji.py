@@ -276,7 +276,7 @@ STUDIES = (
                 updates=4 * UPDATES,
             ),
             "random_body": _arm(
-                "a frozen random body with a new head", "control", "linear_probing", names="nothing", values=(3, 10)
+                "a frozen random body with a new head", "control", "linear_probing", names="nothing", values=(3,)
             ),
             "fine_tuning_random_source": _arm(
                 "fine-tuning from shuffled labels", "control", "fine_tuning", names="shuffled", shared=True, sparse=True
