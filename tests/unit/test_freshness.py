@@ -93,7 +93,7 @@ def changed(arm, **change):
 
 
 def put_on_list(monkeypatch, **studies):
-    for module in (freshness, command_line):
+    for module in (freshness, command_line, make):
         monkeypatch.setattr(module, "STUDIES", studies)
 
 
