@@ -12,7 +12,7 @@ from tests.notebooks import course
 
 LONGEST = 30  # minutes
 # Those that are too long still; who shortens one takes it off.
-TOO_LONG = {"06_sequential_routes", "08_simultaneous_routes"}
+TOO_LONG = {"08_simultaneous_routes"}
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)#]*)#?[^)]*\)")
 
 

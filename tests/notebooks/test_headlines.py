@@ -13,7 +13,6 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # How many cells of a notebook show a doubted result still: none may come, and who makes a study anew takes them off.
 DOUBTED = {
     "05_eight_routes": 3,
-    "06_sequential_routes": 9,
     "08_simultaneous_routes": 2,
 }
 

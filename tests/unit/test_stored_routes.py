@@ -41,10 +41,11 @@ def test_the_gains_of_all_routes_are_one_table():
 
 
 def test_no_run_of_a_sequential_route_is_stuck():
-    """The same score in three seeds, or that of guessing, is no result."""
+    """The same score in three seeds of a network, or that of guessing, is no result."""
     for route in ROUTES[:4]:
         study = load_study(route.study)
-        for _, scores in study.runs.groupby(["arm", "budget"])["score"]:
+        trained = study.runs[study.runs["arm"].isin(STUDIES[route.study].tuned)]
+        for _, scores in trained.groupby(["arm", "budget"])["score"]:
             assert scores.round(6).value_counts().max() < 3, route.name
             assert (abs(scores - study.chance) > 1e-6).all(), route.name
 
