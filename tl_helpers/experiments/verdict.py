@@ -391,18 +391,18 @@ def _no_better_than_guessing(facts, chance, pair, confidence):
     found, doubted = [], set()
     for arm in (facts.treatment, facts.baseline, *facts.controls):
         guessed = [
-            (str(value), f"({words})")
-            for value in facts.values
-            if (words := _guessed(facts, arm, value, chance, pair, confidence))
+            (value, words) for value in facts.values if (words := _guessed(facts, arm, value, chance, pair, confidence))
         ]
         if guessed:
             found.append((arm, guessed))
-            doubted |= {value for value in facts.values if str(value) in dict(guessed)}
+            doubted |= {value for value, _ in guessed}
     level = "" if isinstance(chance, str) else f", where guessing gives {chance:.3g}"
     if not found:
         lowest = np.nanmin(numbers_of(facts.frame, facts.score))
         return Check(question, True, f"Yes: the lowest scores {lowest:.3g}{level}."), set()
-    where = "; ".join(f"{arm} at {facts.at(map(' '.join, guessed))}" for arm, guessed in found)
+    where = "; ".join(
+        f"{arm} at {facts.at(f'{value} ({words})' for value, words in guessed)}" for arm, guessed in found
+    )
     advice = "Such runs learned nothing or answer always the same: try other rates, more updates, or another head."
     return Check(question, False, f"No: {where}{level}. {advice}"), doubted
 
