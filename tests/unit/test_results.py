@@ -44,7 +44,7 @@ def study(monkeypatch, tmp_path):
     }
     axis = Axis("labels", "labels per class", (1, 2, 3))
     study = Study("parabola", parabola, arms, axis, (0, 1), rates=(1e-3, 3e-3, 1e-2))
-    for module in (command_line, freshness):
+    for module in (command_line, freshness, make):
         monkeypatch.setattr(module, "STUDIES", {"parabola": study})
     for module in (command_line, make):
         monkeypatch.setattr(module, "data_folder", lambda: tmp_path)

@@ -71,12 +71,12 @@ def run_as_stored(asked):
 def test_the_button_runs_a_slice_in_this_process_and_shows_it(explorer, monkeypatch):
     asked = []
     monkeypatch.setattr(live, "STUDIES", run_as_stored(asked))
-    explorer.task.value, explorer.domain.value, explorer.order.value = True, False, "sequential"
+    explorer.task.value, explorer.domain.value, explorer.order.value = True, True, "sequential"
     before = explorer.picture.value
     explorer.button.click()
-    stored = load_study(find_route("Domain Adaptation").study)
-    assert asked == [(arm, 10, 0, stored.rate(arm, 10)) for arm in stored.compared]
-    assert "One seed, just now, at 10: +" in explorer.message.value
+    stored = load_study(find_route("Task Fine-Tuning").study)
+    assert asked == [(arm, 5, 0, stored.rate(arm, 5)) for arm in stored.compared]
+    assert "One seed, just now, at 5: +" in explorer.message.value
     assert explorer.picture.value != before and not explorer.button.disabled
 
 

@@ -302,8 +302,8 @@ STUDIES = (
         },
         axis=Axis("scenes", "labelled scenes", (50, 200)),
         seeds=tuple(range(10)),
-        tuning_seeds=(100,),
         metric="mean IoU in %",
+        chance=19.0,  # of the best single box for all test scenes of the ten seeds
         compared=("fine_tuning", "scratch"),
     ),
     Study(
