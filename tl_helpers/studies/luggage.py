@@ -22,7 +22,7 @@ from tl_helpers.studies.frozen_features import backbone_with, kept
 from tl_helpers.studies.study import FEWER_RATES, Study
 from tl_helpers.training.fit import fit_transfer
 
-SCENES, HELD_OUT = (25, 50, 100, 200, 400), 150
+SCENES, HELD_OUT = (100, 150, 200, 300, 400), 150
 UPDATES, BATCH = 150, 16
 STAGE, CELL, HIDDEN = "block3", 8, 64
 GRID = BAG_SIZE // CELL
