@@ -300,7 +300,7 @@ STUDIES = (
             "scratch_longer": _network(_LONGER, "baseline", "scratch", updates=1000, check_of="scratch"),
             "fine_tuning": _network(_FINE_TUNING, "transfer", "fine_tuning"),
         },
-        axis=Axis("scenes", "labelled scenes", (50, 200)),
+        axis=Axis("scenes", "labelled scenes", (100, 200)),
         seeds=tuple(range(10)),
         metric="mean IoU in %",
         chance=19.0,  # of the best single box for all test scenes of the ten seeds
