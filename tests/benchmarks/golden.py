@@ -160,7 +160,7 @@ CELLS = {
     "route_task_adaptation": [("crops", 25, 1), ("lite0", 25, 1)],
     "route_modality_transfer": [("scratch", 25, 1), ("lite0", 25, 1)],
     "route_dataset_merging": [("own", 5, 1), ("merged_30", 5, 1)],
-    "route_weight_sharing": [("separate", 3, 1), ("shared", 3, 1), ("own_stems", 3, 1)],
+    "route_weight_sharing": [("separate", 3, 1), ("shared", 3, 1), ("not_aligned", 30, 1)],
     "route_multi_task": [("class", 50, 1), ("box", 50, 1), ("joint_mask_0.1", 50, 1)],
     "route_parallel_training": [("separate", 5, 1), ("parallel", 5, 1)],
 }
@@ -182,7 +182,7 @@ TUNING_CELLS = {
         )
     },
     "emoji_text": {"joint_network @ 0.003/3/seed 100": ("joint_network", 0.003, 3, 100)},
-    "route_weight_sharing": {"shared @ 0.003/3/seed 100": ("shared", 0.003, 3, 100)},
+    "route_weight_sharing": {"shared @ 0.001/3/seed 100": ("shared", 0.001, 3, 100)},
 }
 # Study → treatment, baseline and controls of a verdict on its stored table. (With one arm there is none.)
 STORED_COMPARISONS = {

@@ -64,7 +64,7 @@ def test_a_garment_is_asked_for_garments_and_a_digit_for_parity():
 
 
 def test_the_two_collections_of_digits_are_apart_and_complete():
-    for parts in simultaneous.two_digit_collections().values():
+    for parts in collections.two_digit_collections().values():
         for x, y in parts.values():
             assert x.shape[1:] == (28, 28, 1) and x.dtype == "uint8" and set(y) == set(range(10))
 

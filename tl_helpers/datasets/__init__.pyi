@@ -3,7 +3,12 @@ from .animal_scenes import (
     crop_things as crop_things,
     load_animal_scenes as load_animal_scenes,
 )
-from .collections import scraped_thumbnails as scraped_thumbnails, two_digit_collections as two_digit_collections
+from .collections import (
+    digits_in_frames as digits_in_frames,
+    enlarge_digits as enlarge_digits,
+    scraped_thumbnails as scraped_thumbnails,
+    two_digit_collections as two_digit_collections,
+)
 from .dataset import (
     Dataset as Dataset,
     Domain as Domain,

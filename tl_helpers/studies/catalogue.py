@@ -16,13 +16,14 @@ from tl_helpers.studies import (
     simultaneous,
     street,
     text,
+    weight_sharing,
 )
 
 STUDIES = {
     study.name: study
     for family in (
         *(emoji, street, freezing, backbone, features),
-        *(posed_emoji, line_art, animal_scenes, luggage, simultaneous),
+        *(posed_emoji, line_art, animal_scenes, luggage, weight_sharing, simultaneous),
         *(adaptation, text, multitask),
     )
     for study in family.STUDIES

@@ -1,4 +1,4 @@
-"""Which runs stand behind the four simultaneous routes? One small experiment each, with its honest baselines.
+"""Which runs stand behind three of the four simultaneous routes? One small experiment each, with its honest baselines.
 
 Each is a function as short as a screen; the studies stand at the end, and what is compared with what in each of them.
 Two settings mean the same everywhere: ``updates``, and ``head``: whether the features are flattened before the head or
@@ -11,8 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from tl_helpers.datasets.collections import scraped_thumbnails, two_digit_collections
-from tl_helpers.datasets.dataset import draw_per_class, sample_budget, with_wrong_labels
+from tl_helpers.datasets.collections import scraped_thumbnails
+from tl_helpers.datasets.dataset import sample_budget, with_wrong_labels
 from tl_helpers.datasets.street import street
 from tl_helpers.experiments.design import Arm, Axis
 from tl_helpers.models.small_network import small_cnn
@@ -61,55 +61,6 @@ def dataset_merging(labels, seed, *, rate=None, split="test", wrong=None, head="
     model = small_cnn((28, 28, 1), 10, head=head, seed=seed)
     fit_transfer(model, (x, y), strategy="scratch", learning_rate=rate, updates=updates, seed=seed)
     return _row(rate, updates, 100 * accuracy(model, street("photo", split)))
-
-
-def weight_sharing(labels, seed, *, rate=None, split="test", shared, own_stems=False, head="flatten", updates=UPDATES):
-    """Digits from two collections: one network for both, or one for each.
-
-    Parameters
-    ----------
-    labels : int
-        Labels per class and collection.
-    seed, rate, split
-        As for :func:`dataset_merging`.
-    shared : bool
-        Whether one network learns both collections.
-    own_stems : bool
-        Whether all but the first layer is shared: each collection comes in a channel of its own.
-    head : {"flatten", "average"}
-    updates : int
-
-    Returns
-    -------
-    dict
-        ``score``: accuracy in %, the mean of both collections.
-    """
-    train, test = {}, {}
-    for number, (name, parts) in enumerate(two_digit_collections().items()):
-        x, y = parts["train"]
-        rows = draw_per_class(y, labels, seed=[seed, number])
-        train[name], test[name] = (x[rows], y[rows]), parts[split]
-    if own_stems:
-        for pairs in (train, test):
-            for number, name in enumerate(pairs):
-                x = np.zeros((*pairs[name][0].shape[:3], 2), "uint8")
-                x[..., number] = pairs[name][0][..., 0]
-                pairs[name] = x, pairs[name][1]
-    settings = {"strategy": "scratch", "learning_rate": rate, "updates": updates, "seed": seed}
-    scores = []
-    if not shared:
-        for name, data in train.items():
-            model = small_cnn((28, 28, 1), 10, head=head, seed=seed)
-            fit_transfer(model, data, **settings)
-            scores.append(100 * accuracy(model, test[name]))
-    else:
-        both = tuple(np.concatenate(parts) for parts in zip(*train.values(), strict=True))
-        model = small_cnn(both[0].shape[1:], 10, head=head, seed=seed)
-        fit_transfer(model, both, **settings)
-        scores = [100 * accuracy(model, test[name]) for name in test]
-    return _row(rate, updates, float(np.mean(scores))) | {
-        f"accuracy {n}": s for n, s in zip(train, scores, strict=True)
-    }
 
 
 def multi_task(scenes, seed, *, rate=None, split="test", weights, score="class", updates=UPDATES):
@@ -239,21 +190,6 @@ STUDIES = (
         _LABELS,
         chance=10.4,
         compared=("merged_0", "own"),
-    ),
-    _study(
-        "route_weight_sharing",
-        weight_sharing,
-        {
-            "separate": _arm(_SEPARATE, "baseline", shared=False),
-            "shared": _arm("one network for both collections", "transfer", shared=True),
-            "own_stems": _check("one network with stems of their own", "transfer", shared=True, own_stems=True),
-        }
-        | _longer(_SEPARATE, "separate", shared=False)
-        | _gap(_SEPARATE, "separate", shared=False)
-        | {"shared_gap": _check("one network with another head", "transfer", shared=True, head="average")},
-        Axis("labels", "labels per class", (3, 5, 10, 20, 50)),
-        chance=11.4,
-        compared=("shared", "separate"),
     ),
     _study(
         "route_multi_task",
