@@ -13,6 +13,7 @@ from .dataset import (
     Dataset as Dataset,
     Domain as Domain,
     Task as Task,
+    draw_per_class as draw_per_class,
     keep_classes as keep_classes,
     sample_budget as sample_budget,
     with_wrong_labels as with_wrong_labels,

@@ -157,7 +157,7 @@ STUDIES = (
                 "control",
                 _BOTH | {"shuffled": True},
                 tuned=True,
-                values=(30, 290),
+                values=(3, 30, 290),
             ),
             "not_aligned": Arm(
                 "one network, digits of two sizes", "fails", _BOTH | {"aligned": False}, tuned=True, values=(30, 290)
