@@ -64,7 +64,6 @@ def test_guessing_scores_what_the_commonest_answer_scores():
         return 100 * np.bincount(y).max() / len(y)
 
     guesses = {
-        "route_dataset_merging": share(street("photo", "test").y),
         "route_multi_task": share(held_out_scenes("test", "shoes", "garment").y),
         "route_parallel_training": share(street("photo", "test").y),
     }

@@ -34,6 +34,7 @@ from .posed_emoji import (
     load_posed_mammals as load_posed_mammals,
     mammals_set_aside as mammals_set_aside,
 )
+from .scraped_photos import load_scraped_photos as load_scraped_photos, shrink_and_blow_up as shrink_and_blow_up
 from .sprites import coloured_grounds as coloured_grounds, lay as lay, pose_sprite as pose_sprite
 from .street import (
     FAMILIES as FAMILIES,

@@ -135,6 +135,25 @@ def load_photos(split="train", *, fold=0, labels="family", size=96, source="all"
     )
 
 
+def photo_series(ids):
+    """Say which photographs show the same subject, or come from one photographer's series.
+
+    Parameters
+    ----------
+    ids : sequence of str
+        Of photographs, see :func:`load_photos`.
+
+    Returns
+    -------
+    numpy.ndarray of str
+        ``(len(ids),)``: the name of the series, or the id of a photograph that belongs to none.
+    """
+    table = _photo_table()
+    table.index = table["source"] + "/" + table["file"]
+    series = (table["source"] + "/" + table["series"]).where(table["series"] != "", table.index)
+    return series.loc[list(ids)].to_numpy(str)
+
+
 def load_large_photos():
     """Load the dozen photographs that are also there at 224 pixels: to show, and for an ImageNet classifier to name.
 

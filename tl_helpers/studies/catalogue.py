@@ -11,6 +11,7 @@ from tl_helpers.studies import (
     freezing,
     line_art,
     luggage,
+    merging,
     multitask,
     posed_emoji,
     simultaneous,
@@ -23,7 +24,7 @@ STUDIES = {
     study.name: study
     for family in (
         *(emoji, street, freezing, backbone, features),
-        *(posed_emoji, line_art, animal_scenes, luggage, weight_sharing, simultaneous),
+        *(posed_emoji, line_art, animal_scenes, luggage, merging, weight_sharing, simultaneous),
         *(adaptation, text, multitask),
     )
     for study in family.STUDIES

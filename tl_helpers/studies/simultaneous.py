@@ -11,8 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tl_helpers.datasets.collections import scraped_thumbnails
-from tl_helpers.datasets.dataset import sample_budget, with_wrong_labels
+from tl_helpers.datasets.dataset import sample_budget
 from tl_helpers.datasets.street import street
 from tl_helpers.experiments.design import Arm, Axis
 from tl_helpers.models.small_network import small_cnn
@@ -29,38 +28,6 @@ UPDATES, LONGER = 200, 800
 
 def _row(rate, updates, score):
     return {"score": score, "learning_rate": rate, "updates": updates}
-
-
-def dataset_merging(labels, seed, *, rate=None, split="test", wrong=None, head="flatten", updates=UPDATES):
-    """Own labelled garments, and 1,500 scraped thumbnails of 14 × 14 pixels, of whose labels some are wrong.
-
-    Parameters
-    ----------
-    labels : int
-        Own labels per class.
-    seed : int
-    rate : float
-        Learning rate.
-    split : {"validation", "test"}
-    wrong : float, optional
-        0…1: the share of wrong labels among the thumbnails that own pictures are thrown together with; own pictures
-        alone if it is left out.
-    head : {"flatten", "average"}
-    updates : int
-
-    Returns
-    -------
-    dict
-        ``score``: accuracy in % on own pictures.
-    """
-    own = sample_budget(street("photo", "target"), labels, seed=seed)
-    x, y = own.x, own.y
-    if wrong is not None:
-        scraped = with_wrong_labels(scraped_thumbnails(seed), wrong, seed=seed)
-        x, y = np.concatenate([x, scraped.x]), np.concatenate([y, scraped.y])
-    model = small_cnn((28, 28, 1), 10, head=head, seed=seed)
-    fit_transfer(model, (x, y), strategy="scratch", learning_rate=rate, updates=updates, seed=seed)
-    return _row(rate, updates, 100 * accuracy(model, street("photo", split)))
 
 
 def multi_task(scenes, seed, *, rate=None, split="test", weights, score="class", updates=UPDATES):
@@ -175,22 +142,6 @@ def _alone(question):
 _ALL = dict.fromkeys(("class", "box", "mask"), 1.0)
 
 STUDIES = (
-    _study(
-        "route_dataset_merging",
-        dataset_merging,
-        {
-            "own": _arm(_OWN, "baseline"),
-            "merged_0": _arm("own and scraped pictures together", "transfer", wrong=0.0),
-            "merged_30": _arm("together, 30 % of the scraped labels wrong", "transfer", wrong=0.3),
-            "merged_70": _arm("together, 70 % of the scraped labels wrong", "transfer", wrong=0.7),
-        }
-        | _longer(_OWN, "own")
-        | _gap(_OWN, "own")
-        | {"merged_0_gap": _check("together with another head", "transfer", wrong=0.0, head="average")},
-        _LABELS,
-        chance=10.4,
-        compared=("merged_0", "own"),
-    ),
     _study(
         "route_multi_task",
         multi_task,
