@@ -138,6 +138,7 @@ def test_a_study_is_stale_by_what_has_changed(study, folder):
         ({"axis": dataclasses.replace(AXIS, values=(1, 2, 3))}, "budgets, rates"),
         ({"seeds": (0, 2)}, "seeds"),
         ({"tuning_seeds": (7, 8, 9)}, "tuning seeds"),
+        ({"margin": 2.0}, "margin"),
         ({"metric": "height in m"}, "metric"),
         ({"axis": dataclasses.replace(AXIS, unit="metres")}, "budget_unit"),
         ({"arms": changed("slow", tuned=False)}, "rates"),
@@ -162,6 +163,14 @@ def test_other_words_do_not_hide_that_other_seeds_chose_the_rates(study, folder,
     design = record(folder)["spec"]["design"]
     assert design["arms"]["slow"]["label"] == "a snail" and design["tuning_seeds"] == [100, 101, 102]
     assert str(judge("hill")) == "hill: stale (tuning seeds)"
+
+
+def test_a_margin_is_announced_before_the_runs_or_not_at_all(study, folder, monkeypatch):
+    put_on_list(monkeypatch, hill=dataclasses.replace(study, margin=2.0))
+    make.describe_stored("hill")
+    assert "margin" not in record(folder)["spec"]["design"] and str(judge("hill")) == "hill: stale (margin)"
+    make.run_study("hill", n_jobs=1)
+    assert record(folder)["spec"]["design"]["margin"] == 2 and judge("hill").state == "fresh"
 
 
 def test_other_data_make_a_study_stale(study, folder):

@@ -37,6 +37,8 @@ class StoredStudy:
         Seeds of the runs that chose.
     provenance : dict
         What made it, see :func:`tl_helpers.grid.stored.study_provenance`.
+    margin : float or None
+        Differences of the main comparison that do not matter, as announced before the runs were made.
     """
 
     name: str
@@ -50,6 +52,7 @@ class StoredStudy:
     rates_offered: tuple[float, ...] | None
     tuning_seeds: tuple[int, ...]
     provenance: dict
+    margin: float | None = None
 
     def rate(self, arm, value):
         """Return the learning rate that was chosen for an arm at a value of the axis.
@@ -126,6 +129,7 @@ def _study(name, runs, spec, provenance):
         rates_offered=tuple(offered) if offered else None,
         tuning_seeds=tuple(design.get("tuning_seeds", ())),
         provenance=provenance,
+        margin=design.get("margin"),
     )
 
 

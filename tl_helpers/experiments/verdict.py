@@ -123,7 +123,7 @@ def transfer_verdict(
     margin : float, optional
         In the unit of `score`, chosen beforehand: differences inside ±`margin` do not matter. Only with it can arms be
         called equivalent (two one-sided tests, see :func:`paired_difference`), and where they are, a difference that
-        shows as well counts for nothing.
+        shows as well counts for nothing. A stored study knows the margin of its main comparison's ``score``.
     minimum_pairs : int
         With fewer pairs at a budget nothing is concluded there.
     method, confidence, score, by, pair
@@ -143,9 +143,12 @@ def transfer_verdict(
     ValueError
         See :func:`paired_difference`; also if `chance` is neither a number nor a column.
     """
+    stored = not isinstance(runs, pandas.DataFrame)
+    if stored and margin is None and (treatment, baseline) == runs.compared and score == "score":
+        margin = runs.margin
     check_settings(method, confidence, margin)
     alpha, frame, axis = 1 - confidence, runs, None
-    if not isinstance(runs, pandas.DataFrame):
+    if stored:
         own = [arm for arm in runs.controls_of(baseline) if arm != treatment]
         controls = own if controls is None else controls
         controls = [runs.label(arm) for arm in ([controls] if isinstance(controls, str) else controls)]

@@ -13,6 +13,7 @@ from tl_helpers.studies import (
     luggage,
     merging,
     multitask,
+    parallel,
     posed_emoji,
     simultaneous,
     street,
@@ -24,7 +25,8 @@ STUDIES = {
     study.name: study
     for family in (
         *(emoji, street, freezing, backbone, features),
-        *(posed_emoji, line_art, animal_scenes, luggage, merging, weight_sharing, simultaneous),
+        *(posed_emoji, line_art, animal_scenes, luggage),
+        *(merging, weight_sharing, simultaneous, parallel),
         *(adaptation, text, multitask),
     )
     for study in family.STUDIES

@@ -204,6 +204,8 @@ def _other_changes(name, record):
             yield part
     if "design" in spec and spec["design"]["tuning_seeds"] != list(study.tuning_seeds):
         yield "tuning seeds"
+    if "design" in spec and spec["design"].get("margin") != study.margin:
+        yield "margin"
     # Tuning may offer more rates than the study begins with.
     if definition["rates"] != set(spec["rates"]) or not definition["rates_offered"] <= set(spec["rates_offered"]):
         yield "rates"

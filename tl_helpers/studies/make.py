@@ -69,8 +69,9 @@ def describe_stored(name):
     """
     path = data_folder() / f"results/{name}.csv"
     spec = study_provenance(path)["spec"]
-    # The seeds that chose the rates are no words: they stay those of the runs.
-    kept = {key: seeds for key, seeds in spec.get("design", {}).items() if key == "tuning_seeds"}
-    spec["design"] = STUDIES[name].design() | kept
+    # The seeds that chose the rates, and a margin announced before the runs, are no words: they stay as they were.
+    kept = {key: told for key, told in spec.get("design", {}).items() if key in ("tuning_seeds", "margin")}
+    words = {key: told for key, told in STUDIES[name].design().items() if key != "margin"}
+    spec["design"] = words | kept
     extend_provenance(path, spec=spec)
     return path

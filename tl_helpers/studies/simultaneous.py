@@ -7,20 +7,11 @@ pooled by their global average.
 
 from __future__ import annotations
 
-import keras
-import numpy as np
-from keras import ops
-
-from tl_helpers.datasets.dataset import sample_budget
-from tl_helpers.datasets.street import street
 from tl_helpers.experiments.design import Arm, Axis
-from tl_helpers.models.small_network import small_cnn
 from tl_helpers.studies.street_runs import (
     run_shoe_scenes,
 )
 from tl_helpers.studies.study import FEWER_RATES, Study
-from tl_helpers.training.evaluation import accuracy
-from tl_helpers.training.fit import fit_transfer
 from tl_helpers.training.multitask import scene_loss
 
 UPDATES, LONGER = 200, 800
@@ -54,48 +45,6 @@ def multi_task(scenes, seed, *, rate=None, split="test", weights, score="class",
     measured = run_shoe_scenes(scene_loss(weights), scenes, **settings)
     measured = {task: value for task, value in measured.items() if weights[task]}
     return _row(rate, updates, measured[score]) | measured
-
-
-def parallel_training(labels, seed, *, rate=None, split="test", parallel, updates=UPDATES):
-    """Naming garments beside telling odd from even digits: two problems that share nothing but a trunk.
-
-    Parameters
-    ----------
-    labels : int
-        Labels per garment; of digits there are 500 in all.
-    seed, rate, split
-        As for :func:`dataset_merging`.
-    parallel : bool
-        Whether one network learns both problems.
-    updates : int
-
-    Returns
-    -------
-    dict
-        ``score``: accuracy in % of the garments.
-    """
-    garments = sample_budget(street("photo", "target"), labels, seed=seed)
-    test, settings = street("photo", split), {"updates": updates, "seed": seed, "learning_rate": rate}
-    if not parallel:
-        model = small_cnn((28, 28, 1), 10, head="flatten", seed=seed)
-        fit_transfer(model, garments, strategy="scratch", **settings)
-        return _row(rate, updates, 100 * accuracy(model, test))
-    digits = street("photo", "source", "digit")
-    rows = np.random.default_rng(seed).permutation(len(digits))[:500]
-    x = np.concatenate([garments.x, digits.x[rows]])
-    # Labels 0…9 are garments, 10 and 11 even and odd; each picture is only asked its own question.
-    y = np.concatenate([garments.y, 10 + digits.y[rows] % 2])
-    model = small_cnn((28, 28, 1), 12, head="flatten", seed=seed)
-    fit_transfer(model, (x, y), strategy="scratch", loss=_own_question, **settings)
-    predicted = model.predict(test.x, batch_size=500, verbose=0)[:, :10].argmax(axis=1)
-    return _row(rate, updates, 100 * float((predicted == test.y).mean()))
-
-
-def _own_question(target, output):
-    """Cross-entropy among the ten garments for a garment, among the two parities for a digit."""
-    is_digit = ops.cast(ops.expand_dims(target, -1) >= 10, output.dtype)
-    asked = ops.concatenate([0 * output[:, :10] + is_digit, 0 * output[:, 10:] + 1 - is_digit], axis=-1)
-    return keras.losses.sparse_categorical_crossentropy(target, output - 1e4 * asked, from_logits=True)
 
 
 # ---------------------------------------------------------------- the studies
@@ -160,17 +109,5 @@ STUDIES = (
         Axis("scenes", "labelled scenes", (50, 100, 200, 400, 800)),
         chance=35.8,
         compared=("joint", "class"),
-    ),
-    _study(
-        "route_parallel_training",
-        parallel_training,
-        {
-            "separate": _arm(_SEPARATE, "baseline", parallel=False),
-            "parallel": _arm("one network for two unrelated problems", "transfer", parallel=True),
-        }
-        | _longer(_SEPARATE, "separate", parallel=False),
-        _LABELS,
-        chance=10.4,
-        compared=("parallel", "separate"),
     ),
 )

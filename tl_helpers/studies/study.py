@@ -43,6 +43,9 @@ class Study:
         The score of the best answer that is always the same, in the unit of the score.
     compared : tuple of str, optional
         Treatment and baseline of the main comparison.
+    margin : float, optional
+        Differences of the main comparison that do not matter, in the unit of the score, chosen before the first run:
+        with it the arms can be found equivalent.
     smooth : bool
         Whether the best rate changes little from one number of the axis to the next, as with the size of the data. Not
         where the axis says what is trained at all, such as how deep.
@@ -65,6 +68,7 @@ class Study:
     chance: float | None = None
     compared: tuple[str, str] | None = None
     smooth: bool = True
+    margin: float | None = None
 
     def __post_init__(self):
         named = {arm.check_of for arm in self.arms.values() if arm.check_of} | set(self.compared or ())
@@ -139,6 +143,7 @@ class Study:
             See :class:`tl_helpers.experiments.stored.StoredStudy`.
         """
         told = ("label", "role", "check_of")
+        announced = {} if self.margin is None else {"margin": self.margin}
         return {
             "arms": {key: {name: getattr(arm, name) for name in told} for key, arm in self.arms.items()},
             "axis": {"name": self.axis.name, "unit": self.axis.unit, "values": list(self.axis.values)},
@@ -146,6 +151,7 @@ class Study:
             "chance": self.chance,
             "compared": list(self.compared) if self.compared else None,
             "tuning_seeds": list(self.tuning_seeds),
+            **announced,
         }
 
     def settings(self):
