@@ -24,7 +24,7 @@ wrong = {
 
 
 def are_alike(gains, margin):
-    """Say whether two one-sided t-tests at 5 % show that the mean of the gains, one per seed, is within ±margin."""
+    """Say whether two one-sided t-tests (5 %) put the mean gain within ±margin."""
     error = gains.std(ddof=1) / len(gains) ** 0.5
     least = stats.t.ppf(0.95, len(gains) - 1)
     above = (gains.mean() + margin) / error > least

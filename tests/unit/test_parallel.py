@@ -81,10 +81,8 @@ def test_a_problem_starts_the_same_and_sees_the_same_whatever_is_beside_it():
 
 def test_an_update_follows_the_sum_of_the_mean_losses_of_own_questions(monkeypatch):
     """By hand: each problem's cross-entropy among its own classes, and its gradient in the shared first layer."""
-    models, data = (
-        parallel.one_trunk(SIZES, seed=0),
-        {"garment": made_up(32, 10), "zero_or_one": made_up(32, 2, seed=1)},
-    )
+    models = parallel.one_trunk(SIZES, seed=0)
+    data = {"garment": made_up(32, 10), "zero_or_one": made_up(32, 2, seed=1)}
     taken = {}
 
     def look(model, losses_of, rows, **settings):

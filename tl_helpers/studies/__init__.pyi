@@ -21,6 +21,7 @@ from .frozen_features import (
 from .live import run_now as run_now
 from .merging import break_evens as break_evens, wrong_labels as wrong_labels
 from .multitask import learn_sketches as learn_sketches
+from .parallel import labelled_pictures as labelled_pictures
 from .posed_emoji import see_through as see_through, train_posed_source as train_posed_source
 from .route_results import route_gains as route_gains, route_verdict as route_verdict
 from .street import rare_shares as rare_shares
