@@ -23,7 +23,9 @@ from tl_helpers.training.evaluation import accuracy
 from tl_helpers.training.loop import draw_batches, fit_losses
 from tl_helpers.training.update import resolve_loss
 
-# Points of accuracy that do not matter. Announced before the first run: whoever changes it makes the study anew.
+# Points of accuracy that do not matter. Announced before the first run: whoever changes it makes the study anew. Trials
+# with other seeds, on validation pictures, had chosen the partner, and 50 labels as the fewest: with 20 even this partner
+# seemed to help.
 MARGIN = 2.0
 UPDATES, LONGER, BATCH = 200, 800, 32
 PROBLEMS = ("garment", "zero_or_one", "parity")
@@ -211,14 +213,14 @@ STUDIES = (
                 "baseline",
                 "garment",
                 check_of="separate",
-                values=(20,),
+                values=(50,),
                 updates=LONGER,
             ),
             # Scored by its own question. How many garments are labelled makes no difference to it.
-            "partner_alone": _arm("a network for the digits alone", "baseline", "zero_or_one", values=(20,)),
+            "partner_alone": _arm("a network for the digits alone", "baseline", "zero_or_one", values=(50,)),
             "loud_partner": _arm("one network, with a louder partner", "fails", "garment", "parity", values=(200,)),
         },
-        axis=Axis("labels", "labels per class", (20, 50, 200)),
+        axis=Axis("labels", "labels per class", (50, 100, 200)),
         seeds=tuple(range(30)),
         rates=FEWER_RATES,
         chance=CHANCE,
