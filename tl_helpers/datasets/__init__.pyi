@@ -20,6 +20,7 @@ from .dataset import (
 )
 from .emoji import EMOJI_STYLES as EMOJI_STYLES, load_cut_outs as load_cut_outs, load_emoji as load_emoji
 from .luggage import FALSE_COLOURS as FALSE_COLOURS, load_luggage as load_luggage, thickness as thickness
+from .mammal_scenes import compose_mammal_scenes as compose_mammal_scenes, load_mammal_scenes as load_mammal_scenes
 from .online import load_online as load_online
 from .photos import (
     PHOTO_FAMILIES as PHOTO_FAMILIES,

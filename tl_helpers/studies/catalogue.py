@@ -11,11 +11,11 @@ from tl_helpers.studies import (
     freezing,
     line_art,
     luggage,
-    merging,
+        *(posed_emoji, line_art, animal_scenes, luggage),
+        *(merging, weight_sharing, mammal_scenes, parallel),
     multitask,
     parallel,
     posed_emoji,
-    simultaneous,
     street,
     text,
     weight_sharing,
@@ -26,7 +26,7 @@ STUDIES = {
     for family in (
         *(emoji, street, freezing, backbone, features),
         *(posed_emoji, line_art, animal_scenes, luggage),
-        *(merging, weight_sharing, simultaneous, parallel),
+        *(merging, weight_sharing, mammal_scenes, parallel),
         *(adaptation, text, multitask),
     )
     for study in family.STUDIES
