@@ -149,7 +149,7 @@ CELLS = {
             *("image_network", "joint_network", "late_fusion_network"),
         )
     ],
-    "task_importance": [("class", 0.1, 1)],
+    "task_importance": [("class", 0.1, 1), ("joint", 10.0, 1)],
     "task_weighting": [("uncertainty", 100, 1), ("pcgrad", 100, 1)],
     "forgetting_garments": [
         (arm, 20, 1) for arm in ("before", "linear_probing 0.003", "fine_tuning 0.001", "replay 0.001")
@@ -162,7 +162,7 @@ CELLS = {
     "route_dataset_merging": [("own", 5, 1), ("merged_30", 5, 1), ("weighted_70", 5, 1), ("emoji", 5, 1)],
     "merging_garments": [("own", 5, 1), ("merged_30", 5, 1)],
     "route_weight_sharing": [("separate", 3, 1), ("shared", 3, 1), ("not_aligned", 30, 1)],
-    "route_multi_task": [("class", 50, 1), ("box", 50, 1), ("joint_mask_0.1", 50, 1)],
+    "route_multi_task": [("class", 150, 1), ("joint", 150, 1), ("class_there", 150, 1)],
     "route_parallel_training": [("separate", 5, 1), ("parallel", 5, 1)],
 }
 # The same on the validation split, at a rate, as tuning has it: (arm or settings that no stored study has, rate, value,
@@ -209,7 +209,7 @@ STORED_COMPARISONS = {
     "adapt_photos": ("per_domain", "source_only", []),
     "emoji_text": ("joint", "image", ["late_fusion"]),
     "groups_to_kinds": ("groups", "backbone", []),
-    "task_importance": None,
+    "task_importance": ("joint", "class", []),
     "task_weighting": ("uncertainty", "static", []),
     "forgetting_garments": ("replay 0.001", "fine_tuning 0.001", []),
     **{route.study: (*STUDIES[route.study].compared, []) for route in ROUTES},

@@ -30,23 +30,6 @@ def fits(monkeypatch):
     return calls
 
 
-def test_a_weight_of_0_leaves_the_other_tasks_out():
-    alone = studies.task_importance(0.0, 0, rate=1e-3, task="box")
-    assert set(alone) == {"score", "learning_rate", "updates", "box"} and alone["score"] == alone["box"]
-    together = studies.task_importance(0.3, 0, rate=1e-3, task="class")
-    assert {"class", "box", "mask"} < set(together) and together["score"] == together["class"]
-    assert together["updates"] == alone["updates"] == 3
-
-
-@pytest.mark.parametrize(("meant", "weight"), [("class", 0.0), ("mask", 3.0)])
-def test_the_loss_weighs_what_is_meant_by_one_and_the_others_by_the_weight(fits, meant, weight):
-    studies.task_importance(weight, 0, rate=1e-3, task=meant)
-    ((_, x, _, settings),) = fits
-    expected = {task: 1.0 if task == meant else weight for task in studies.TASKS}
-    assert settings["loss"].weights == {task: value for task, value in expected.items() if value}
-    assert len(x) == studies.IMPORTANCE_SCENES and settings["strategy"] == "scratch"
-
-
 def test_every_weighting_starts_from_the_same_network_and_learns_the_same_scenes(monkeypatch):
     seen = {}
 

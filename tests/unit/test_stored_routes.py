@@ -9,7 +9,6 @@ from tl_helpers.routes.taxonomy import ROUTES, find_route
 from tl_helpers.studies.catalogue import STUDIES
 from tl_helpers.studies.live import run_now
 from tl_helpers.studies.route_results import route_gains, route_verdict
-from tl_helpers.studies.street_runs import held_out_scenes
 
 
 @pytest.fixture(params=ROUTES, ids=lambda route: route.name)
@@ -64,7 +63,6 @@ def test_guessing_scores_what_the_commonest_answer_scores():
         return 100 * np.bincount(y).max() / len(y)
 
     guesses = {
-        "route_multi_task": share(held_out_scenes("test", "shoes", "garment").y),
         "route_parallel_training": share(street("photo", "test").y),
     }
     assert {study: round(float(guess), 1) for study, guess in guesses.items()} == {

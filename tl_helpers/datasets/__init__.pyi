@@ -19,6 +19,7 @@ from .dataset import (
     with_wrong_labels as with_wrong_labels,
 )
 from .emoji import EMOJI_STYLES as EMOJI_STYLES, load_cut_outs as load_cut_outs, load_emoji as load_emoji
+from .emoji_on_photos import ON_PHOTO_GROUPS as ON_PHOTO_GROUPS, load_emoji_on_photos as load_emoji_on_photos
 from .luggage import FALSE_COLOURS as FALSE_COLOURS, load_luggage as load_luggage, thickness as thickness
 from .mammal_scenes import compose_mammal_scenes as compose_mammal_scenes, load_mammal_scenes as load_mammal_scenes
 from .online import load_online as load_online

@@ -6,6 +6,7 @@ from tl_helpers.studies import (
     adaptation,
     animal_scenes,
     backbone,
+    class_and_mask,
     emoji,
     features,
     freezing,
@@ -25,9 +26,7 @@ STUDIES = {
     study.name: study
     for family in (
         *(emoji, street, freezing, backbone, features),
-        *(posed_emoji, line_art, animal_scenes, luggage),
         *(merging, weight_sharing, mammal_scenes, parallel),
-        *(adaptation, text, multitask),
     )
     for study in family.STUDIES
 }

@@ -1,5 +1,5 @@
-"""Which runs stand behind multi-task learning in notebook 08? How much the other tasks count, how losses are joined,
-and what a model forgets that learns one thing after the other instead of both at once.
+"""Which other runs stand behind multi-task learning in notebook 08? How losses are joined, and what a
+model forgets that learns one thing after the other instead of both at once.
 
 The studies stand at the end; :mod:`tl_helpers.studies.catalogue` lists those of all notebooks.
 """
@@ -22,35 +22,6 @@ UPDATES = 200
 
 # ---------------------------------------------------------------- several tasks in the same scenes
 
-IMPORTANCE_SCENES = 100
-
-
-def task_importance(weight, seed, *, rate=None, split="test", task):
-    """How much should the other tasks count? One task of the shoe scenes is meant, two are there to help it.
-
-    Parameters
-    ----------
-    weight : float
-        Of each of the other two losses; 0 leaves them out. There are 100 labelled scenes.
-    seed : int
-    rate : float
-    split : {"validation", "test"}
-    task : {"class", "box", "mask"}
-        The task that is meant; its loss has weight 1.
-
-    Returns
-    -------
-    dict
-        ``score``: of the task that is meant, in %; ``class`` (accuracy), ``box`` and ``mask`` (mean intersection over
-        union), all in %, of those that were trained.
-    """
-    weights = {one: 1.0 if one == task else weight for one in TASKS}
-    measured = run_shoe_scenes(
-        scene_loss(weights), IMPORTANCE_SCENES, rate=rate, updates=UPDATES, seed=seed, split=split
-    )
-    trained = {one: value for one, value in measured.items() if weights[one]}
-    return {"score": trained[task], "learning_rate": rate, "updates": UPDATES} | trained
-
 
 def task_weighting(scenes, seed, *, rate=None, split="test", weighting):
     """Who sets the weights? Class, box and mask of the shoe scenes, with three ways to join their losses.
@@ -59,8 +30,9 @@ def task_weighting(scenes, seed, *, rate=None, split="test", weighting):
     ----------
     scenes : int
         Labelled scenes.
-    seed, rate, split
-        As for :func:`task_importance`.
+    seed : int
+    rate : float
+    split : {"validation", "test"}
     weighting : {"static", "uncertainty", "pcgrad"}
         All weights 1; weights that are learned (Kendall, Gal and Cipolla 2018); gradients that are kept from undoing
         each other (Yu et al. 2020).
@@ -150,16 +122,6 @@ def _learned(label, role, way, rate):
 
 
 STUDIES = (
-    Study(
-        "task_importance",
-        task_importance,
-        arms={"class": Arm("the class, helped by box and mask", "transfer", {"task": "class"}, tuned=True)},
-        axis=Axis("weight", "weight of each other task", (0.0, 0.1, 1.0, 10.0)),
-        seeds=tuple(range(5)),
-        rates=FEWER_RATES,
-        tuning_seeds=(100,),
-        metric="accuracy or mean IoU in %",
-    ),
     Study(
         "task_weighting",
         task_weighting,
