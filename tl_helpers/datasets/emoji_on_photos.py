@@ -12,7 +12,7 @@ from tl_helpers.datasets.sprites import lay, pose_sprite
 
 ON_PHOTO_GROUPS = ("animal", "food", "face", "object")
 ON_PHOTO_SIDE = 48
-_LONGEST, _TILT, _SPLITS = (24, 40), 20.0, ("train", "validation", "test")
+_LONGEST, _TILT, _SPLITS = (28, 42), 20.0, ("train", "validation", "test")
 _DOMAIN = Domain(
     "emoji/on photos",
     (ON_PHOTO_SIDE, ON_PHOTO_SIDE, 3),
@@ -23,7 +23,7 @@ _DOMAIN = Domain(
 def load_emoji_on_photos(per_class, split="train", *, seed=0, fold=0):
     """Load pictures of 48×48 pixels: an emoji of one of four groups on a piece of a photograph at half contrast.
 
-    The longer side of what is drawn is 24…40 pixels; it is turned by up to 20 degrees, and every other one is flipped.
+    The longer side of what is drawn is 28…42 pixels; it is turned by up to 20 degrees, and every other one is flipped.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ from tl_helpers.models.small_network import small_cnn_body
 from tl_helpers.studies.study import FEWER_RATES, Study
 from tl_helpers.training.fit import fit_transfer
 
-UPDATES, BATCH = 300, 16
+UPDATES, BATCH = 400, 16
 LABELS, MASKS = 5, 10  # pictures of each of the four groups with a label, and others with a mask
 MEASURED = 75  # pictures of each group
 HIDDEN = 64
