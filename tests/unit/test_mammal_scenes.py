@@ -190,9 +190,9 @@ def test_chance_is_a_sixth():
 
 def test_the_study_says_what_it_compares():
     settings = {key: arm.settings for key, arm in STUDY.arms.items()}
-    assert STUDY.compared == ("joint", "class") and settings["class"] == {"weights": {"class": 1.0}}
+    assert STUDY.compared == ("joint", "class") and settings["class"] == {"weights": {"class": 1.0}, "head": "average"}
     assert settings["joint"] == {"weights": {"class": 1.0, "box": 0.3}}
     assert settings["shuffled"] == settings["joint"] | {"shuffled": True}
     assert settings["class_longer"] == settings["class"] | {"updates": 4 * study.UPDATES}
     assert STUDY.values_of("class_longer") == (max(study.SCENES),) and len(STUDY.seeds) >= 10
-    assert STUDY.controls_of("class") == ("class_longer", "class_gap")
+    assert settings["class_there"] == {"weights": {"class": 1.0}} and STUDY.controls_of("class") == ("class_longer",)

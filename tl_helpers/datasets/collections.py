@@ -123,5 +123,5 @@ def enlarge_digits(x, side):
         ``uint8``, ``(n, 28, 28, 1)``, black around the pictures.
     """
     factor, border = side / x.shape[1], (28 - side) // 2
-    large = np.clip(ndimage.zoom(x, (1, factor, factor), order=1).round(), 0, 255).astype("uint8")
+    large = np.clip(ndimage.zoom(x, (1, factor, factor), order=1, mode="nearest").round(), 0, 255).astype("uint8")
     return np.pad(large, ((0, 0), (border, border), (border, border)))[..., None]

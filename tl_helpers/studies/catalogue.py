@@ -12,8 +12,8 @@ from tl_helpers.studies import (
     freezing,
     line_art,
     luggage,
-        *(posed_emoji, line_art, animal_scenes, luggage),
-        *(merging, weight_sharing, mammal_scenes, parallel),
+    mammal_scenes,
+    merging,
     multitask,
     parallel,
     posed_emoji,
@@ -26,7 +26,9 @@ STUDIES = {
     study.name: study
     for family in (
         *(emoji, street, freezing, backbone, features),
+        *(posed_emoji, line_art, animal_scenes, luggage),
         *(merging, weight_sharing, mammal_scenes, parallel),
+        *(adaptation, text, multitask, class_and_mask),
     )
     for study in family.STUDIES
 }

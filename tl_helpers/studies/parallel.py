@@ -23,9 +23,9 @@ from tl_helpers.training.evaluation import accuracy
 from tl_helpers.training.loop import draw_batches, fit_losses
 from tl_helpers.training.update import resolve_loss
 
-# Points of accuracy that do not matter. Announced before the first run: whoever changes it makes the study anew. Trials
-# with other seeds, on validation pictures, had chosen the partner, and 50 labels as the fewest: with 20 even this partner
-# seemed to help.
+# Points of accuracy that do not matter. Announced before the first run: whoever changes it makes the study anew.
+# Trials with other seeds, on validation pictures, had chosen the partner, and 50 labels as the fewest: with 20 even
+# this partner seemed to help.
 MARGIN = 2.0
 UPDATES, LONGER, BATCH = 200, 800, 32
 PROBLEMS = ("garment", "zero_or_one", "parity")
