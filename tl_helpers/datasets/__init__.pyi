@@ -7,7 +7,6 @@ from .collections import (
     digits_in_frames as digits_in_frames,
     enlarge_digits as enlarge_digits,
     scraped_thumbnails as scraped_thumbnails,
-    two_digit_collections as two_digit_collections,
 )
 from .dataset import (
     Dataset as Dataset,

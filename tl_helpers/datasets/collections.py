@@ -50,28 +50,6 @@ def halve_and_blow_up(x):
 
 
 @cache  # a second
-def two_digit_collections():
-    """Return two collections of digits: one of 28 × 28 pixels, one of 8 × 8 that comes with scikit-learn (UCI, 1998).
-
-    Returns
-    -------
-    dict of str to dict
-        Name → split → ``x`` (uint8, ``(n, 28, 28, 1)``, the small ones enlarged) and ``y``.
-    """
-    x, y = load_digits(return_X_y=True)
-    x = ndimage.zoom(x.reshape(-1, 8, 8) * (255 / 16), (1, 3.5, 3.5), order=1)
-    x, y = np.clip(x.round(), 0, 255).astype("uint8")[..., None], y.astype("int64")
-    order = np.random.default_rng(0).permutation(len(x))
-    parts = {"train": order[:1000], "validation": order[1000:1300], "test": order[1300:]}
-    large = {"train": "source", "validation": "target", "test": "test"}
-    large = {part: street("plain", pool, "digit") for part, pool in large.items()}
-    return {
-        "8 x 8": {part: (x[rows], y[rows]) for part, rows in parts.items()},
-        "28 x 28": {part: (data.x, data.y) for part, data in large.items()},
-    }
-
-
-@cache  # a second
 def digits_in_frames(*, aligned=True):
     """Return two collections of digits in frames of one size: MNIST, and the small digits of scikit-learn (UCI, 1998).
 

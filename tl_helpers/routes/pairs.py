@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,12 +10,14 @@ import numpy as np
 from PIL import Image
 
 from tl_helpers.datasets.animal_scenes import compose_animal_scenes, crop_things
-from tl_helpers.datasets.collections import scraped_thumbnails, two_digit_collections
-from tl_helpers.datasets.dataset import Dataset, Domain, Task
+from tl_helpers.datasets.collections import digits_in_frames
+from tl_helpers.datasets.dataset import Dataset, Domain, Task, keep_classes
 from tl_helpers.datasets.emoji import load_emoji
+from tl_helpers.datasets.mammal_scenes import load_mammal_scenes
 from tl_helpers.datasets.photos import load_photos
 from tl_helpers.datasets.posed_emoji import load_posed_mammals
-from tl_helpers.datasets.street import load_street, load_street_scenes, street
+from tl_helpers.datasets.scraped_photos import load_scraped_photos
+from tl_helpers.datasets.street import load_street, street
 
 # As many are drawn to be looked at. Then the beginning of a pool will do: all of it takes a second to make.
 FEW, BEGINNING = 20, 100
@@ -140,30 +141,24 @@ def _beginning(view, split, labels="garment", size=28):
     return load_street(view, split, labels=labels, size=size, n=BEGINNING)
 
 
-def scenes(target, distractors, *, seeds=1, number=0):
-    """Compose scenes.
+def scraped(part):
+    """Draw from photographs that are our own, or that were scraped as thumbnails.
 
     Parameters
     ----------
-    target, distractors
-        See :func:`tl_helpers.datasets.street.load_street_scenes`.
-    seeds, number : int
-        Of so many series of scenes, which: no two have a scene in common.
+    part : {"own", "scraped"}
+        See :func:`tl_helpers.datasets.scraped_photos.load_scraped_photos`.
 
     Returns
     -------
     callable
+        Each of the two draws has about 120 pictures.
     """
-
-    def load(n, seed):
-        what = {"target": target, "distractors": distractors}
-        return load_street_scenes("photo", "target", n=n, seed=seeds * seed + number, **what)
-
-    return load
+    return lambda n, seed: load_scraped_photos(part, seed=seed)
 
 
-def thumbnails(n, seed):
-    """Draw scraped thumbnails, see :func:`tl_helpers.datasets.collections.scraped_thumbnails`.
+def zeros_and_ones(n, seed):
+    """Draw zeros and ones of MNIST.
 
     Parameters
     ----------
@@ -174,23 +169,7 @@ def thumbnails(n, seed):
     -------
     Dataset
     """
-    return scraped_thumbnails(seed)
-
-
-def parity(n, seed):
-    """Draw digits, with the question whether they are even or odd.
-
-    Parameters
-    ----------
-    n, seed
-        See :class:`Pair`.
-
-    Returns
-    -------
-    Dataset
-    """
-    digits = pictures("photo", "source", "digit")(n, seed)
-    return dataclasses.replace(digits, y=digits.y % 2, task=Task("street/parity", ("even", "odd")))
+    return keep_classes(pictures("plain", "source", "digit")(n, seed), ("0", "1"))
 
 
 def drawings(style, split):
@@ -259,12 +238,13 @@ def photographs(n, seed):
     return load_photos("all", source="gcompris")
 
 
-def digits(name):
-    """Draw from one of the collections of digits.
+def mammals_in_scenes(half):
+    """Compose scenes with a mammal, always one of the same six.
 
     Parameters
     ----------
-    name : {"8 x 8", "28 x 28"}
+    half : {0, 1}
+        Of a series of scenes which half: no scene is in both.
 
     Returns
     -------
@@ -272,8 +252,29 @@ def digits(name):
     """
 
     def load(n, seed):
-        x, y = two_digit_collections()[name]["train"]
-        domain = Domain(f"digits/{name}", x.shape[1:], f"digits scanned at {name} pixels")
+        start = (2 * seed + half) * n
+        return load_mammal_scenes(start + n, seed=0).subset(np.arange(start, start + n))
+
+    return load
+
+
+def digits(name):
+    """Draw from one of the collections of digits.
+
+    Parameters
+    ----------
+    name : {"small", "mnist"}
+        See :func:`tl_helpers.datasets.collections.digits_in_frames`.
+
+    Returns
+    -------
+    callable
+    """
+
+    def load(n, seed):
+        x, y = digits_in_frames()[name]["train"]
+        scanned = {"small": "8 × 8", "mnist": "28 × 28"}[name]
+        domain = Domain(f"digits/{name}", x.shape[1:], f"digits scanned at {scanned} pixels")
         task = Task("digit", tuple(map(str, range(10))))
         return Dataset(x, y, domain, task, "train", np.array([f"{name}/{number}" for number in range(len(y))]))
 

@@ -12,24 +12,23 @@ from tl_helpers.arguments import check_choice
 from tl_helpers.datasets.animal_scenes import load_animal_scenes
 from tl_helpers.datasets.luggage import load_luggage
 from tl_helpers.datasets.posed_emoji import load_posed_groups
-from tl_helpers.datasets.street import GARMENTS
+from tl_helpers.datasets.scraped_photos import SCRAPED_FAMILIES
 from tl_helpers.routes.pairs import (
     Pair,
     digits,
     drawings,
-    parity,
+    mammals_in_scenes,
     photographs,
     pictures,
-    scenes,
+    scraped,
     six_mammals,
     things,
-    thumbnails,
+    zeros_and_ones,
 )
 
 ORDERS = ("sequential", "simultaneous")
 _GROUPS = ("animal", "body", "face", "food", "object", "person", "symbol", "vehicle")
 _MAMMALS = ("horse face", "orangutan", "rat", "zebra", "mammoth", "raccoon")
-_SAME_GARMENTS = {name: name for name in GARMENTS}
 
 
 @dataclass(frozen=True)
@@ -129,9 +128,9 @@ ROUTES = (
         "simultaneous",
         "More examples of the same, from another source, are thrown in with one's own.",
         "images scraped from the web are added to ImageNet",
-        "small thumbnails with careless labels are added to one's own garments",
+        "scraped thumbnails with careless labels are added to one's own few photographs of seven families",
         "route_dataset_merging",
-        Pair(thumbnails, pictures("photo", "target"), label_map=_SAME_GARMENTS, pixels=14),
+        Pair(scraped("scraped"), scraped("own"), label_map={name: name for name in SCRAPED_FAMILIES}, pixels=24),
     ),
     Route(
         "Weight Sharing",
@@ -140,9 +139,9 @@ ROUTES = (
         "simultaneous",
         "One network learns the same labels from two kinds of input at once.",
         "the text recognised on a page and its image go into one representation",
-        "one network learns digits from two collections, one scanned at 28 × 28 pixels, one at 8 × 8",
+        "one network learns small digits, of which three each have labels, and those of MNIST, of which many have",
         "route_weight_sharing",
-        Pair(digits("8 x 8"), digits("28 x 28"), label_map={digit: digit for digit in "0123456789"}, pixels=8),
+        Pair(digits("mnist"), digits("small"), label_map={digit: digit for digit in "0123456789"}, pixels=8),
     ),
     Route(
         "Multi-Task Learning",
@@ -151,13 +150,9 @@ ROUTES = (
         "simultaneous",
         "One trunk answers several questions about the same inputs at once.",
         "detection and road-marking segmentation on the same footage",
-        "class, box and mask of the target shoe in the same scenes",
+        "one network says which of six mammals stands in a scene, and where",
         "route_multi_task",
-        Pair(
-            scenes("shoes", "garment", seeds=2, number=0),
-            scenes("shoes", "garment", seeds=2, number=1),
-            questions=("classify", "detect"),
-        ),
+        Pair(mammals_in_scenes(0), mammals_in_scenes(1), questions=("classify", "detect")),
     ),
     Route(
         "Parallel Training",
@@ -166,9 +161,9 @@ ROUTES = (
         "simultaneous",
         "Two problems that have nothing to do with each other share a trunk: the control that should gain nothing.",
         "content moderation beside the classification of e-mails",
-        "naming garments beside telling odd from even digits",
+        "naming garments beside telling zeros from ones",
         "route_parallel_training",
-        Pair(parity, pictures("photo", "target")),
+        Pair(zeros_and_ones, pictures("photo", "target")),
     ),
 )
 
