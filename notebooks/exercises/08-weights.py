@@ -17,7 +17,7 @@ wrong = {
 
 
 def source_weights(own, scraped):
-    """Return a weight per example, own ones first: scraped ones weigh 1, both sources alike in total."""
+    """Return weights of so many own, then scraped examples: scraped ones weigh 1, the two alike in total."""
     return np.concatenate([np.full(own, scraped / own), np.ones(scraped)])
 
 

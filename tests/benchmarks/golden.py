@@ -91,7 +91,7 @@ CELLS = {
     "photos_from_emoji": [
         (arm, 5, 1) for arm in ("photos", "emoji", "emoji_per_domain", "pooled", "per_domain_weighted")
     ],
-    "street_boxes": [("fine_tuning", 50, 1)],
+    "street_boxes": [("fine_tuning", 100, 1)],
     "street_rare": [("as_is", 10, 1), ("known_prior", 10, 1), ("estimated_prior", 10, 1)],
     "freezing_sweep": [("AnB", 0, 1), ("AnB", 3, 1), ("BnB+", 1, 1), ("RnD", 5, 1)],
     "freeze_sketches": [
@@ -158,12 +158,12 @@ CELLS = {
     "groups_to_kinds": [("backbone", 5, 1), ("groups", 5, 1)],
     "route_domain_adaptation": [("both", 2, 1), ("own_scaled", 2, 1), ("pooled", 2, 1), ("random_both", 2, 1)],
     "route_task_adaptation": [("crops", 25, 1), ("lite0", 25, 1)],
-    "route_modality_transfer": [("scratch", 25, 1), ("lite0", 25, 1)],
+    "route_modality_transfer": [("scratch", 100, 1), ("lite0", 100, 1)],
     "route_dataset_merging": [("own", 5, 1), ("merged_30", 5, 1), ("weighted_70", 5, 1), ("emoji", 5, 1)],
     "merging_garments": [("own", 5, 1), ("merged_30", 5, 1)],
     "route_weight_sharing": [("separate", 3, 1), ("shared", 3, 1), ("not_aligned", 30, 1)],
     "route_multi_task": [("class", 150, 1), ("joint", 150, 1), ("class_there", 150, 1)],
-    "route_parallel_training": [("separate", 5, 1), ("parallel", 5, 1)],
+    "route_parallel_training": [("separate", 50, 1), ("parallel", 50, 1)],
 }
 # The same on the validation split, at a rate, as tuning has it: (arm or settings that no stored study has, rate, value,
 # seed), with the name of the slice.
@@ -597,7 +597,7 @@ def route_statistics():
 def route_in_a_worker():
     """Run one cell of a route in a worker process, which imports the kit by the names of its modules."""
     study = STUDIES["route_parallel_training"]
-    axis, arms = dataclasses.replace(study.axis, values=(5,)), {"separate": study.arms["separate"]}
+    axis, arms = dataclasses.replace(study.axis, values=(50,)), {"separate": study.arms["separate"]}
     one = dataclasses.replace(study, arms=arms, axis=axis, seeds=(1,), compared=None)
     runs = measure(one, stored_settings(study.name)["rates"], path=None, n_jobs=1)
     return table_of(runs.drop(columns=["run_seconds", "run_cpu_seconds", "spec"]), "arm", "budget", "seed")

@@ -127,11 +127,9 @@ WRONG = [
         "04-freeze",
         "for layer in model.layers[:2]:\n    layer.trainable = False\nmodel.compile('sgd', 'mae')\nreturn model",
     ),
-    (
-        "08-replay",
-        "p = random.choice(len(target[0]), size // 2, replace=False)\n"
-        "return np.concatenate([target[0][p], source[0][p]]), np.concatenate([target[1][p], source[1][p]])",
-    ),
+    ("08-weights", "weights = np.ones(own + scraped)\nweights[:own] = scraped\nreturn weights"),
+    ("08-nothing", "return stats.ttest_1samp(gains, margin).pvalue < 0.05"),
+    ("08-look", "return (features * scores[..., None]).sum(axis=1) / scores.sum(axis=1)[:, None]"),
     ("07-standardise", "s = target.std(0) + 1e-6\nreturn (source - source.mean(0)) / s, (target - target.mean(0)) / s"),
     ("04-still", "return all(abs(a - b).max() < 1e-12 for a, b in zip(before, after))"),
     ("05-task", "return sum(v in source_labels for v in label_map.values()) > len(label_map) / 2"),

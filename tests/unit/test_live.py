@@ -30,8 +30,8 @@ def test_the_tuned_rate_is_handed_on_and_the_main_comparison_is_what_runs(monkey
             return {"score": 50.0}
 
     monkeypatch.setattr("tl_helpers.studies.live.STUDIES", {study.name: Recorded()})
-    assert run_now(study, 10)["now"].tolist() == [50.0, 50.0]
-    assert asked == [(arm, 10, 0, study.rate(arm, 10)) for arm in study.compared]
+    assert run_now(study, 50)["now"].tolist() == [50.0, 50.0]
+    assert asked == [(arm, 50, 0, study.rate(arm, 50)) for arm in study.compared]
 
 
 def test_what_was_not_stored_is_refused():

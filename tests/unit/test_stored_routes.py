@@ -5,6 +5,7 @@ import pytest
 
 from tl_helpers.datasets.street import street
 from tl_helpers.experiments.stored import load_study
+from tl_helpers.experiments.verdict import transfer_verdict
 from tl_helpers.routes.taxonomy import ROUTES, find_route
 from tl_helpers.studies.catalogue import STUDIES
 from tl_helpers.studies.live import run_now
@@ -31,21 +32,28 @@ def test_gains_are_the_paired_differences_of_the_main_comparison(route):
     np.testing.assert_allclose(gains["difference"], expected.loc[gains.index])
     assert (gains["low"] < gains["difference"]).all() and (gains["p_holm"] >= gains["p"]).all()
     assert gains["verdict"].tolist() == route_verdict(route).table["verdict"].tolist()
-    assert len(STUDIES[route.study].axis.values) == 5 and set(gains["route"]) == {route.name}
+    assert tuple(gains.index) == STUDIES[route.study].axis.values and set(gains["route"]) == {route.name}
 
 
 def test_the_gains_of_all_routes_are_one_table():
-    assert route_gains()["route"].tolist() == [route.name for route in ROUTES for _ in range(5)]
+    assert route_gains()["route"].tolist() == [route.name for route in ROUTES for _ in STUDIES[route.study].axis.values]
 
 
-def test_no_run_of_a_sequential_route_is_stuck():
+def test_no_run_of_a_route_is_stuck(route):
     """The same score in three seeds of a network, or that of guessing, is no result."""
-    for route in ROUTES[:4]:
-        study = load_study(route.study)
-        trained = study.runs[study.runs["arm"].isin(STUDIES[route.study].tuned)]
-        for _, scores in trained.groupby(["arm", "budget"])["score"]:
-            assert scores.round(6).value_counts().max() < 3, route.name
-            assert (abs(scores - study.chance) > 1e-6).all(), route.name
+    study = load_study(route.study)
+    trained = study.runs[study.runs["arm"].isin(STUDIES[route.study].tuned)]
+    for (arm, _), scores in trained.groupby(["arm", "budget"])["score"]:
+        # Of two thousand zeros and ones nearly all are told apart: there, thirty runs share a few scores.
+        if STUDIES[route.study].arms[arm].settings.get("problems") != ("zero_or_one",):
+            assert scores.round(6).value_counts().max() < 3 + len(scores) // 10
+        assert (abs(scores - study.chance) > 1e-6).all()
+
+
+def test_every_route_is_above_guessing_in_every_run_of_what_is_compared(route):
+    study = load_study(route.study)
+    compared = study.runs[study.runs["arm"].isin(study.compared)]
+    assert compared["score"].min() > study.chance
 
 
 @pytest.mark.parametrize(("name", "within"), [("domain adaptation", 1), ("Parallel Training", 8)])
@@ -58,26 +66,22 @@ def test_a_slice_comes_out_again(name, within):
 
 def test_guessing_scores_what_the_commonest_answer_scores():
     """Of the others their own tests say so."""
-
-    def share(y):
-        return 100 * np.bincount(y).max() / len(y)
-
-    guesses = {
-        "route_parallel_training": share(street("photo", "test").y),
-    }
-    assert {study: round(float(guess), 1) for study, guess in guesses.items()} == {
-        name: STUDIES[name].chance for name in guesses
-    }
+    y = street("photo", "test").y
+    assert round(100 * np.bincount(y).max() / len(y), 1) == STUDIES["route_parallel_training"].chance
 
 
-def test_collapsed_runs_are_no_null_and_a_null_is_no_proof():
-    joint = route_verdict("Multi-Task Learning")
-    (doubt,) = [check for check in joint.checks if "guessing" in check.question]
-    assert joint.verdict == "inconclusive" and "one cannot tell" not in joint.sentence
-    assert (
-        "one network for class, box and mask at 50 (5 of 6 runs) and 400 (4 of 6 runs) labelled scenes" in doubt.answer
-    )
-    for name in ("Weight Sharing", "Parallel Training"):
-        verdict = route_verdict(name)
-        assert verdict.verdict == "inconclusive" and "one cannot tell whether" in verdict.sentence
-        assert {check.passed for check in verdict.checks if "weaker arm" in check.question} == {True}
+def test_collapsed_runs_are_no_null():
+    """Of an earlier study of Multi-Task Learning, whose joint network gave one answer always in most runs."""
+    false = load_study("false_results").runs.query("study == 'route_multi_task' and budget in (100, 200, 400)")
+    runs = false[["arm", "budget", "seed", "score", "learning_rate", "updates", "chance"]]
+    verdict = transfer_verdict(runs, "joint", "class", chance="chance")
+    (doubt,) = [check for check in verdict.checks if "guessing" in check.question]
+    assert verdict.verdict == "inconclusive" and "one cannot tell" not in verdict.sentence and doubt.passed is False
+
+
+def test_a_null_is_no_proof_and_an_equivalence_takes_a_margin():
+    sharing, parallel = route_verdict("Weight Sharing"), route_verdict("Parallel Training")
+    at_three = sharing.table.query("budget == 3").iloc[0]
+    assert at_three["low"] < 0 < at_three["high"] and at_three["verdict"] == "inconclusive"
+    assert load_study("route_weight_sharing").margin is None and load_study("route_parallel_training").margin == 2
+    assert set(parallel.table["verdict"]) <= {"equivalent", "inconclusive", "positive", "negative"}
