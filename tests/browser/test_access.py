@@ -4,7 +4,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from tests.browser.lab import errors, open_and_run_all
-from tests.browser.test_explorers import FEATURES, FREEZE, ROUTES
+from tests.browser.test_explorers import FEATURES, FREEZE, LABELS, ROUTES
 
 pytestmark = pytest.mark.browser
 
@@ -40,7 +40,7 @@ def test_axe_finds_nothing_serious_in_figures_tables_and_words(page, lab, made):
     assert findings(page) == []
 
 
-@pytest.mark.parametrize("source", [FREEZE, ROUTES, FEATURES], ids=["freezing", "routes", "features"])
+@pytest.mark.parametrize("source", [FREEZE, ROUTES, FEATURES, LABELS], ids=["freezing", "routes", "features", "labels"])
 def test_axe_finds_nothing_serious_in_an_explorer(page, lab, made, source):
     assert errors(open_and_run_all(page, lab, made("explored.ipynb", source))) == []
     page.locator(".tl-explorer").wait_for()

@@ -10,6 +10,7 @@ from tests.browser.lab import errors, open_and_run_all, open_notebook, seen, wai
 pytestmark = pytest.mark.browser
 
 FREEZE = "from tl_helpers.widgets import freeze_explorer\nfreeze_explorer()"
+LABELS = "from tl_helpers.widgets import wrong_labels_explorer\nwrong_labels_explorer()"
 ROUTES = "from tl_helpers.widgets import route_explorer\nroute_explorer()"
 FEATURES = """
 import dataclasses
@@ -163,6 +164,20 @@ def test_the_freeze_explorer_by_keyboard(keys, page):
     expect(explorer.box.get_by_role("progressbar")).to_have_accessible_name("training, frozen: all but the head")
     expect(page.get_by_text("One run, just now")).to_be_visible(timeout=180_000)
     assert explorer.focused()[1] == "train this now" and explorer.cells() == 2
+
+
+def test_the_slider_of_wrong_labels_by_keyboard(keys, page):
+    explorer = keys(LABELS)
+    assert explorer.is_seen_at_once() and explorer.alternative().startswith("Twelve thumbnails with their labels")
+    told = explorer.controls()
+    assert ["", "wrong labels", "0 %"] in told and all(any(word for word in each) for each in told)
+    before = explorer.picture()
+    explorer.enter()
+    explorer.tab_to("wrong labels")
+    explorer.press("End")
+    expect(page.get_by_text("70 % of the scraped labels wrong:")).to_be_visible()
+    expect(page.locator("[aria-label='wrong labels']")).to_have_attribute("aria-valuetext", "70 %")
+    assert explorer.picture() != before and explorer.cells() == 2
 
 
 def test_the_feature_explorer_by_keyboard(keys, page):

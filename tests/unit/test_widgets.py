@@ -15,7 +15,7 @@ from tl_helpers.models.feature_maps import activation_maps, find_peaks, stronges
 from tl_helpers.models.small_network import small_cnn_body
 from tl_helpers.progress import progress_bar
 from tl_helpers.studies.freezing import DEPTHS, FREEZING_TARGETS
-from tl_helpers.widgets import depth as depth_module
+from tl_helpers.widgets import depth as depth_module, labels as labels_module
 from tl_helpers.widgets.explorer import INSTEAD, Explorer
 from tl_helpers.widgets.live import LiveButton
 
@@ -52,6 +52,35 @@ def test_the_words_below_the_figure_are_the_stored_ones(target):
 def test_what_was_not_run_cannot_be_drawn(target, depth, labels, words):
     with pytest.raises(ValueError, match=words):
         widgets.freeze_figure(target, depth=depth, labels=labels)
+
+
+@pytest.mark.parametrize("share", labels_module.SHARES)
+def test_thumbnails_carry_as_many_wrong_labels_as_said_and_the_gain_is_the_stored_one(share):
+    figure, words = widgets.wrong_labels_figure(share)
+    study = load_study(labels_module.STUDY)
+    scores = study.runs.pivot_table("score", index=["budget", "seed"], columns="arm")
+    gains = (scores[labels_module.SHARES[share]] - scores["own"]).groupby("budget").mean()
+    *thumbnails, chart = figure.get_axes()
+    assert list(chart.containers[0][0].get_ydata()) == pytest.approx(gains.tolist())
+    dashed = [axis.spines["left"].get_linestyle() == "--" for axis in thumbnails]
+    assert f"of the {len(dashed)} thumbnails {sum(dashed)} carry a wrong label" in words
+    assert abs(100 * np.mean(dashed) - share) < 30 and (share > 0) == any(dashed)
+    assert all(f"{gain:+.1f} (" in words for gain in gains)
+    plt.close(figure)
+
+
+def test_a_share_that_was_not_run_cannot_be_drawn():
+    with pytest.raises(ValueError, match="share must be one of 0, 30, 50, 70, not 40"):
+        widgets.wrong_labels_figure(40)
+
+
+def test_the_slider_of_wrong_labels_changes_words_and_picture():
+    explorer = widgets.wrong_labels_explorer()
+    before = explorer.picture.value
+    assert "0 carry a wrong label" in explorer.message.value
+    explorer.share.value = 70
+    assert "70 % of the scraped labels wrong" in explorer.message.value and explorer.picture.value != before
+    assert 'alt="Twelve thumbnails with their labels, and gains with 70 % of them wrong' in explorer.picture.value
 
 
 def test_moving_a_control_changes_words_and_picture(freezing):
