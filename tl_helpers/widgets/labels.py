@@ -17,6 +17,8 @@ STUDY = "route_dataset_merging"
 # Share of wrong labels in % → the arm of the stored study that has it.
 SHARES = {0: "merged_0", 30: "merged_30", 50: "merged_50", 70: "merged_70"}
 SHOWN = 12
+# Twelve in which as large a share is wrong as among all.
+_DRAWN_BY = 60
 
 
 def wrong_labels_figure(share):
@@ -64,9 +66,9 @@ def wrong_labels_figure(share):
 
 
 def _draw_thumbnails(place, share):
-    """Draw the first thumbnails with what they are said to show, wrong ones in a dashed frame; count these."""
+    """Draw some thumbnails with what they are said to show, wrong ones in a dashed frame; count these."""
     scraped = load_scraped_photos("scraped", seed=0)
-    rows = np.random.default_rng(1).permutation(len(scraped))[:SHOWN]
+    rows = np.random.default_rng(_DRAWN_BY).permutation(len(scraped))[:SHOWN]
     said = wrong_labels(scraped.y, share / 100, seed=0)
     for axis, row in zip(place.subplots(2, SHOWN // 2).flat, rows, strict=True):
         axis.imshow(scraped.x[row])
