@@ -48,7 +48,7 @@ def mammal_in_scene(
     Parameters
     ----------
     scenes : int
-        Labelled scenes, 1…800.
+        Labelled scenes, 1…300.
     seed : int
     rate : float
         Learning rate.
@@ -193,8 +193,8 @@ def _arm(label, role, *, check_of=None, sparse=False, values=None, **settings):
     return Arm(label, role, settings, tuned=True, check_of=check_of, sparse=sparse, values=values)
 
 
-# The weight of the box was chosen among 0.3 and 1, and the number of updates such that more of them bring a network for
-# the class alone little, on seeds that choose rates. (With 800 scenes and 1,000 updates it learns to look without boxes.)
+# On seeds that choose rates, the weight of the box was chosen among 0.3 and 1, and the number of updates such that more
+# of them bring little to a network for the class alone. (With 800 scenes and 1,000 updates it learns to look by itself.)
 _CLASS, _BOTH = {"class": 1.0}, {"class": 1.0, "box": 0.3}
 
 STUDIES = (
