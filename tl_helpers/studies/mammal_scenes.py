@@ -194,7 +194,7 @@ def _arm(label, role, *, check_of=None, sparse=False, values=None, **settings):
 
 
 # On seeds that choose rates, the weight of the box was chosen among 0.3 and 1, and the number of updates such that more
-# of them bring little to a network for the class alone. (With 800 scenes and 1,000 updates it learns to look by itself.)
+# of them bring little to a network for the class alone. (With 800 scenes and 1,000 updates it learns to look alone.)
 _CLASS, _BOTH = {"class": 1.0}, {"class": 1.0, "box": 0.3}
 
 STUDIES = (
