@@ -11,8 +11,6 @@ from tests.conditions import ROOT
 from tests.notebooks import course
 
 LONGEST = 30  # minutes
-# Those that are too long still; who shortens one takes it off.
-TOO_LONG = {"08_simultaneous_routes"}
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)#]*)#?[^)]*\)")
 
 
@@ -24,7 +22,7 @@ def test_every_place_is_up_to_date():
 @pytest.mark.parametrize("notebook", course.read_course(), ids=lambda notebook: notebook.file)
 def test_a_notebook_takes_half_an_hour_at_most(notebook):
     cells = nbformat.read(ROOT / "notebooks" / f"{notebook.file}.ipynb", as_version=4).cells
-    assert (round(course.minutes(cells)) > LONGEST) == (notebook.file in TOO_LONG)
+    assert round(course.minutes(cells)) <= LONGEST
     assert notebook.minutes_to_run <= 2
 
 
