@@ -160,7 +160,6 @@ CELLS = {
     "route_task_adaptation": [("crops", 25, 1), ("lite0", 25, 1)],
     "route_modality_transfer": [("scratch", 100, 1), ("lite0", 100, 1)],
     "route_dataset_merging": [("own", 5, 1), ("merged_30", 5, 1), ("weighted_70", 5, 1), ("emoji", 5, 1)],
-    "merging_garments": [("own", 5, 1), ("merged_30", 5, 1)],
     "route_weight_sharing": [("separate", 3, 1), ("shared", 3, 1), ("not_aligned", 30, 1)],
     "sharing_mirror": [("separate", 3, 1), ("shared", 3, 1)],
     "route_multi_task": [("class", 100, 1), ("joint", 100, 1), ("class_there", 300, 1)],

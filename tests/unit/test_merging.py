@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from hypothesis import given, strategies as st
 
-from tl_helpers.datasets.collections import SCRAPED
 from tl_helpers.datasets.photos import load_photos, photo_series
 from tl_helpers.datasets.scraped_photos import (
     LEAST_OWN,
@@ -17,12 +16,11 @@ from tl_helpers.datasets.scraped_photos import (
     load_scraped_photos,
     shrink_and_blow_up,
 )
-from tl_helpers.datasets.street import street
 from tl_helpers.studies import merging
 from tl_helpers.studies.frozen_features import FAMILIES_TO_TRANSFER
 from tl_helpers.studies.merging import break_even, break_evens, class_weights, source_weights, wrong_labels
 
-STUDY, GARMENTS = merging.STUDIES
+(STUDY,) = merging.STUDIES
 PHOTOS = load_photos("all", size=8, families=SCRAPED_FAMILIES)
 SERIES = photo_series(PHOTOS.ids)
 ALL_SEEDS = (*STUDY.seeds, *STUDY.tuning_seeds)
@@ -207,18 +205,3 @@ def test_thumbnails_of_other_photographs_help_the_real_backbone():
 
 
 _SHOWN = ("own", "merged_0", "emoji")
-
-
-def test_garments_are_merged_and_trained_as_long(monkeypatch):
-    trained, fit = [], merging.fit_transfer
-    monkeypatch.setattr(merging, "fit_transfer", lambda m, data, **how: trained.append(data) or fit(m, data, **how))
-    for arm, size in (("own", 50), ("merged_30", 50 + SCRAPED)):
-        row = merging.garment_merging(5, 0, rate=1e-3, updates=3, **GARMENTS.arms[arm].settings)
-        assert row["updates"] == 3 and 0 <= row["score"] <= 100
-        assert len(trained.pop()[1]) == size
-    assert GARMENTS.arms["own_longer"].settings == {"updates": 4 * merging.UPDATES}
-
-
-def test_guessing_one_garment_scores_what_the_study_says():
-    y = street("photo", "test").y
-    assert round(100 * np.bincount(y).max() / len(y), 1) == GARMENTS.chance

@@ -1,4 +1,4 @@
-"""What are scraped pictures with careless labels worth beside a few of one's own? Photographs, and garments again.
+"""What are scraped photographs with careless labels worth beside a few of one's own?
 
 The photographs are sorted by logistic regression on features of a frozen ImageNet backbone that are computed once:
 there is no learning rate to tune, and all arms have the same penalty. Every feature is standardised by the *unlabelled*
@@ -13,26 +13,20 @@ from functools import cache
 import numpy as np
 import pandas
 
-from tl_helpers.datasets.collections import scraped_thumbnails
-from tl_helpers.datasets.dataset import draw_per_class, rows_of, sample_budget, with_wrong_labels
+from tl_helpers.datasets.dataset import draw_per_class, rows_of
 from tl_helpers.datasets.photos import load_photos
 from tl_helpers.datasets.scraped_photos import SCRAPED_FAMILIES, load_scraped_photos, shrink_and_blow_up
-from tl_helpers.datasets.street import street
 from tl_helpers.experiments.averages import macro_average
 from tl_helpers.experiments.design import Arm, Axis
 from tl_helpers.models.features import extract_features, probe
-from tl_helpers.models.small_network import small_cnn
 from tl_helpers.studies.frozen_features import backbone_with, kept, load_family
-from tl_helpers.studies.study import FEWER_RATES, Study
+from tl_helpers.studies.study import Study
 from tl_helpers.training.adaptation import standardise
-from tl_helpers.training.evaluation import accuracy
-from tl_helpers.training.fit import fit_transfer
 
 # From 1e-5 to 0.1 own photographs alone score the same within 1.6 points, on the validation pictures of ten other seeds
 # and the mean of all numbers of labels: the choice is in the middle, and a check may choose.
 PENALTY = 0.0003
 PENALTIES = (0.00001, 0.0003, 0.01)
-UPDATES, LONGER = 200, 800
 
 
 def photo_merging(
@@ -250,40 +244,6 @@ def _all_emoji():
     return extract_features(backbone_with("imagenet"), data.x, cache=kept()), data.y
 
 
-def garment_merging(labels, seed, *, rate=None, split="test", wrong=None, updates=UPDATES):
-    """Own labelled garments, and 1,500 scraped thumbnails of 14 × 14 pixels, of whose labels some are wrong.
-
-    A small network is trained from scratch, in all arms with as many updates.
-
-    Parameters
-    ----------
-    labels : int
-        Own labels per class.
-    seed : int
-    rate : float
-        Learning rate.
-    split : {"validation", "test"}
-    wrong : float, optional
-        0…1: the share of wrong labels among the thumbnails that own pictures are thrown together with; own pictures
-        alone if it is left out.
-    updates : int
-
-    Returns
-    -------
-    dict
-        ``score``: accuracy in % on own pictures; ``learning_rate``; ``updates``.
-    """
-    own = sample_budget(street("photo", "target"), labels, seed=seed)
-    x, y = own.x, own.y
-    if wrong is not None:
-        scraped = with_wrong_labels(scraped_thumbnails(seed), wrong, seed=seed)
-        x, y = np.concatenate([x, scraped.x]), np.concatenate([y, scraped.y])
-    model = small_cnn((28, 28, 1), 10, head="flatten", seed=seed)
-    fit_transfer(model, (x, y), strategy="scratch", learning_rate=rate, updates=updates, seed=seed)
-    score = 100 * accuracy(model, street("photo", split))
-    return {"score": score, "learning_rate": rate, "updates": updates}
-
-
 _OWN = "own photographs alone"
 
 
@@ -326,30 +286,6 @@ STUDIES = (
         metric="mean recall in %",
         # The same answer whatever is asked is right for one family of seven.
         chance=100 / len(SCRAPED_FAMILIES),
-        compared=("merged_0", "own"),
-    ),
-    Study(
-        "merging_garments",
-        garment_merging,
-        arms={
-            "own": Arm("own pictures alone", "baseline", tuned=True),
-            "merged_0": Arm("own and scraped pictures together", "transfer", {"wrong": 0.0}, tuned=True),
-            "merged_30": Arm("together, 30 % of the scraped labels wrong", "transfer", {"wrong": 0.3}, tuned=True),
-            "merged_70": Arm("together, 70 % of the scraped labels wrong", "transfer", {"wrong": 0.7}, tuned=True),
-            "own_longer": Arm(
-                "own pictures alone with 4 times the updates",
-                "baseline",
-                {"updates": LONGER},
-                tuned=True,
-                check_of="own",
-                values=(20,),
-            ),
-        },
-        axis=Axis("labels", "own labels per class", (5, 20, 200)),
-        seeds=tuple(range(8)),
-        rates=FEWER_RATES,
-        # The share of the commonest garment among the test pictures.
-        chance=10.4,
         compared=("merged_0", "own"),
     ),
 )
