@@ -4,8 +4,6 @@ import sys
 
 import pytest
 
-from tl_helpers.datasets import collections
-from tl_helpers.datasets.street import load_street
 from tl_helpers.routes.taxonomy import ROUTES
 from tl_helpers.studies.catalogue import STUDIES
 from tl_helpers.studies.study import Arm, Axis, Study
@@ -43,14 +41,6 @@ def test_treatment_and_baseline_run_with_the_same_updates(name):
         assert "updates" not in settings
         row = study.function(study.axis.values[0], 0, rate=1e-3, updates=3, **settings)
         assert 0 <= row["score"] <= 100 and row["updates"] == 3 and row["learning_rate"] == 1e-3
-
-
-def test_scraped_thumbnails_have_lost_their_detail():
-    scraped = collections.scraped_thumbnails(0)
-    assert scraped.x.shape == (collections.SCRAPED, 28, 28, 1)
-    blocks = scraped.x.reshape(-1, 14, 2, 14, 2)
-    assert (blocks == blocks[:, :, :1, :, :1]).all()
-    assert not set(scraped.ids) & set(load_street("photo", "target").ids)
 
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=lambda study: study.name)

@@ -6,7 +6,6 @@ from .animal_scenes import (
 from .collections import (
     digits_in_frames as digits_in_frames,
     enlarge_digits as enlarge_digits,
-    scraped_thumbnails as scraped_thumbnails,
 )
 from .dataset import (
     Dataset as Dataset,

@@ -1,8 +1,7 @@
-"""Where else do the same things come from? Thumbnails as if scraped from the web, and digits of two collections."""
+"""Where else do digits come from? Two collections of them, in frames of one size."""
 
 from __future__ import annotations
 
-import dataclasses
 from functools import cache
 
 import numpy as np
@@ -11,42 +10,7 @@ from sklearn.datasets import load_digits
 
 from tl_helpers.datasets.street import street
 
-SCRAPED = 1500
 MNIST_SQUARE = 20  # pixels: so large is a digit of MNIST in its frame of 28
-
-
-def scraped_thumbnails(seed):
-    """Draw garments of the source pool, halved in size and blown up again.
-
-    Parameters
-    ----------
-    seed : int
-
-    Returns
-    -------
-    Dataset
-        :data:`SCRAPED` of them, with their true labels.
-    """
-    pool = street("photo", "source")
-    data = pool.subset(np.random.default_rng(seed).permutation(len(pool))[:SCRAPED])
-    return dataclasses.replace(data, x=halve_and_blow_up(data.x))
-
-
-def halve_and_blow_up(x):
-    """Average blocks of 2 × 2 pixels.
-
-    Parameters
-    ----------
-    x : numpy.ndarray
-        ``uint8``, ``(n, 28, 28, 1)``.
-
-    Returns
-    -------
-    numpy.ndarray
-        Of the same type and shape.
-    """
-    small = x.reshape(len(x), 14, 2, 14, 2, 1).mean(axis=(2, 4)).round().astype("uint8")
-    return small.repeat(2, axis=1).repeat(2, axis=2)
 
 
 @cache  # a second

@@ -1,5 +1,6 @@
-"""Which other runs stand behind multi-task learning in notebook 08? How losses are joined, and what a
-model forgets that learns one thing after the other instead of both at once.
+"""Which other runs stand behind multi-task learning in notebook 08? How losses are joined, and what is forgotten.
+
+Forgotten is what a model knew that learns one thing after the other instead of both at once.
 
 The studies stand at the end; :mod:`tl_helpers.studies.catalogue` lists those of all notebooks.
 """
